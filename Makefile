@@ -1,0 +1,64 @@
+# Every target first makes what it needs (.venv, node_modules) and does so quickly the second time.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3.13
+BIN := .venv/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet --quiet
+
+.PHONY: help setup demo up test check fmt lock bench clean
+
+help: ## show these targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+demo: setup ## the main job, end to end, on this machine
+	$(BIN)/python -m local demo
+
+up: setup ## start everything and stay
+	$(BIN)/python -m local up
+
+test: setup ## unit, conformance and end-to-end tests
+	$(BIN)/python -m pytest
+
+check: setup ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## memory and speed, measured on this machine
+	$(BIN)/python -m benches
+
+lock: setup ## compile requirements*.txt and package-lock.json from what is declared
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-header \
+	  pyproject.toml --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-header \
+	  --group dev --constraint requirements.txt --output-file requirements-dev.txt
+	npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
+
+clean: ## remove all that the other targets made
+	rm -rf .venv node_modules .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: .venv/ready node_modules/ready
+
+.venv/ready: requirements.txt requirements-dev.txt client/pyproject.toml .python-version
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null \
+	  || { echo "Dropbell needs Python 3.13: install it so that '$(PYTHON)' runs, or call make PYTHON=/path/to/python3.13."; exit 1; }
+	@echo "Setting up the Python environment in .venv (once) …"
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes -r requirements.txt -r requirements-dev.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable client
+	@touch $@
+
+node_modules/ready: package.json package-lock.json
+	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null \
+	  || { echo "Dropbell's local stack needs Node.js 20 or newer with npm (for the storage emulator, Azurite)."; exit 1; }
+	@echo "Setting up the storage emulator in node_modules (once) …"
+	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

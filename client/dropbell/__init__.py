@@ -1,0 +1,1 @@
+"""Python client for Dropbell; speaks the HTTP API only."""

@@ -1,0 +1,156 @@
+"""What the logic needs from the world, as small protocols.
+
+Each has one to three methods. The real adapters and their memory twins live in ``shared/adapters`` and pass
+the same conformance suite (``tests/conformance``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from datetime import datetime
+
+type Value = str | int | bool | float | datetime
+"""What a table property can hold. Whole numbers are 64 bits wide."""
+
+
+class Clock(Protocol):
+    """Tells the time."""
+
+    def now(self) -> datetime:
+        """The present instant, in UTC."""
+        ...
+
+
+class JsonSource(Protocol):
+    """Fetches public JSON documents: OpenID Connect discovery documents and signing keys."""
+
+    async def fetch_json(self, url: str) -> object:
+        """The decoded document at ``url``; raises UnavailableError when it cannot be had in time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlobProperties:
+    """What is known of a stored blob without reading it."""
+
+    name: str
+    etag: str
+    size_bytes: int
+    content_type: str
+    metadata: Mapping[str, str]
+    created_at: datetime
+
+
+class BlobStore(Protocol):
+    """Holds the bytes. A blob is created once and never overwritten."""
+
+    async def create(
+        self,
+        name: str,
+        content: AsyncIterator[bytes],
+        *,
+        content_type: str,
+        metadata: Callable[[], Mapping[str, str]],
+    ) -> BlobProperties:
+        """Store ``content`` as a new blob that becomes visible whole or not at all.
+
+        ``metadata`` is called once, after the last byte, so that it can carry a digest of the content.
+        Memory stays bounded whatever the size. An exception out of ``content`` passes through and leaves
+        nothing visible. Raises EntityExistsError when the name is taken, UnavailableError on a failing store.
+        """
+        ...
+
+    async def properties(self, name: str) -> BlobProperties | None:
+        """The blob's properties, None when there is no such blob."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """One table row. ``etag`` is empty until the row was read or written."""
+
+    partition_key: str
+    row_key: str
+    values: Mapping[str, Value]
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Write a row that must not exist yet."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Replace a row whose ETag must still be ``entity.etag``."""
+
+    entity: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete a row whose ETag must still be ``entity.etag``."""
+
+    entity: Entity
+
+
+type Change = Insert | Replace | Delete
+
+MAX_TRANSACTION_CHANGES = 100
+"""Most changes that one entity-group transaction takes (Table service limit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a range query, in row-key order."""
+
+    entities: Sequence[Entity]
+    next_row_key: str | None
+    """Where the following page starts; None on the last page."""
+
+
+class TableStore(Protocol):
+    """Rows with ETags; the partition is the transaction boundary."""
+
+    async def get(self, partition_key: str, row_key: str) -> Entity | None:
+        """The row, None when it does not exist."""
+        ...
+
+    async def query(self, partition_key: str, *, first_row_key: str, end_row_key: str, limit: int) -> Page:
+        """Up to ``limit`` rows with ``first_row_key <= row_key < end_row_key``, ordered by row key."""
+        ...
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[str]:
+        """Carry out 1 to 100 changes of one partition, all or none; returns the new ETags (empty: deleted).
+
+        Raises EntityExistsError, EntityMissingError or EntityChangedError for the change that did not fit.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """A message to be sent. Two with the same ``message_id`` within the detection window count once."""
+
+    message_id: str
+    body: bytes
+    properties: Mapping[str, str] = field(default_factory=dict)
+    not_before: datetime | None = None
+    """When the queue may show it; None for at once."""
+
+
+class MessageQueue(Protocol):
+    """Sends to the notifications queue."""
+
+    async def send(self, messages: Sequence[QueueMessage]) -> None:
+        """Send all of ``messages`` in as few transfers as the size limit allows.
+
+        Raises UnavailableError when the queue did not accept them all; sending all again is then safe.
+        """
+        ...
