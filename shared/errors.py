@@ -19,6 +19,9 @@
     │   ├── EntityExistsError         insert of a key that is there already
     │   ├── EntityMissingError        update or delete of a key that is not there
     │   └── EntityChangedError        the ETag is behind: somebody else wrote first
+    ├── TargetError                   raised by the senders of notifications, handled by the channels
+    │   ├── TargetNotAllowedError     an address that must not be connected to
+    │   └── TargetFailedError         no answer: refused, cut off, timed out, bad certificate
     └── DeadLetterError               a message that must end in the dead-letter queue
 
 A foreign exception (SDK, HTTP client, JSON) is translated where it enters: in an adapter or at the web edge.
@@ -144,6 +147,20 @@ class EntityMissingError(StoreError):
 
 class EntityChangedError(StoreError):
     """An update carried an ETag that is behind: somebody else wrote first."""
+
+    retryable = True
+
+
+class TargetError(DropbellError):
+    """A notification could not be handed over."""
+
+
+class TargetNotAllowedError(TargetError):
+    """The target's address must not be connected to: private, reserved, or not https."""
+
+
+class TargetFailedError(TargetError):
+    """The target gave no answer: refused, cut off, timed out, or with a certificate that proves nothing."""
 
     retryable = True
 

@@ -42,7 +42,6 @@ class BlobProperties:
     size_bytes: int
     content_type: str
     metadata: Mapping[str, str]
-    created_at: datetime
 
 
 class BlobStore(Protocol):
@@ -152,5 +151,28 @@ class MessageQueue(Protocol):
         """Send all of ``messages`` in as few transfers as the size limit allows.
 
         Raises UnavailableError when the queue did not accept them all; sending all again is then safe.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """What a receiver answered."""
+
+    status_code: int
+    retry_after: str | None = None
+    """The Retry-After field as sent (RFC 9110 §10.2.3)."""
+
+
+class HttpSender(Protocol):
+    """Posts to addresses that users chose; the address connected to is checked against the target policy."""
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> HttpAnswer:
+        """Post ``body``, follow no redirect, read a bounded part of the answer.
+
+        Raises TargetNotAllowedError for an address the policy forbids, TargetFailedError when no answer came
+        within ``timeout_seconds``.
         """
         ...

@@ -1,0 +1,243 @@
+"""One service, one signed-in caller: sends requests, turns refusals into errors."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.auth import AuthBase
+
+from dropbell.answers import Fields
+from dropbell.errors import InputError, ProblemError, UnexpectedAnswerError
+from dropbell.trace_context import new_traceparent
+from dropbell.transport import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, connection_failed, open_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from dropbell.body import Body
+    from dropbell.sign_in import SignIn
+    from dropbell.transport import Timeout
+
+API_PATH = "/api/v1"
+
+
+class Connection:
+    """A connection to one service in the name of one caller. Not for several threads at a time.
+
+    Args:
+        api_url: ``https://host[:port]`` with or without ``/api/v1``; plain http to this machine only.
+        sign_in: Gives access tokens.
+        ca_file: Certificates (PEM) to trust in place of the usual ones.
+        trust_env: Take proxies from the environment.
+        timeout: Seconds to connect, seconds to wait for an answer.
+
+    Raises:
+        InputError: The address or the certificate file cannot be used.
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        sign_in: SignIn,
+        ca_file: str | None = None,
+        *,
+        trust_env: bool = False,
+        timeout: Timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+    ) -> None:
+        self.api_url = normalised_api_url(api_url)
+        self._sign_in = sign_in
+        self._session = open_session(ca_file, trust_env=trust_env, timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the network connections."""
+        self._session.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+        body: Body | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send one request and return its successful answer.
+
+        A 401 asks the issuer for a fresh token and sends once more, unless the body cannot be sent again.
+
+        Args:
+            method: HTTP method.
+            path: Below ``/api/v1``, with its leading slash.
+            params: Query parameters.
+            json: A value to send as JSON.
+            body: A body to stream in its place.
+            headers: Further header fields.
+
+        Raises:
+            NotSignedInError: There is no token to send.
+            ConnectionFailedError: The service was not reached or its answer did not arrive whole.
+            ProblemError: The service refused.
+            InputError: The body could not be read.
+        """
+        send = partial(
+            self._session.request,
+            method,
+            self.api_url + path,
+            params=params,
+            json=json,
+            headers={"traceparent": new_traceparent(), **(headers or {})},
+            # A redirect is not followed: it would carry the token to wherever the answer points.
+            allow_redirects=False,
+        )
+        token = self._sign_in.access_token()
+        response = self._answer(send, body, token)
+        if response.status_code == HTTPStatus.UNAUTHORIZED and (body is None or body.replayable):
+            fresh_token = self._sign_in.access_token(force_refresh=True)
+            if fresh_token != token:
+                response = self._answer(send, body, fresh_token)
+        if not response.ok or response.is_redirect:
+            raise _problem(response)
+        return response
+
+    def items(self, path: str) -> Iterator[object]:
+        """Go through a list, page by page, while ``next_cursor`` leads on.
+
+        Raises:
+            UnexpectedAnswerError: An answer is not a page of a list.
+            DropbellError: As ``request`` does.
+        """
+        params: dict[str, str] = {}
+        while True:
+            page = Fields(decoded(self.request("GET", path, params=params)), "list")
+            yield from page.array("items")
+            cursor = page.optional_text("next_cursor")
+            if cursor is None:
+                return
+            params = {"cursor": cursor}
+
+    def _answer(
+        self, send: Callable[..., requests.Response], body: Body | None, token: str
+    ) -> requests.Response:
+        try:
+            return send(data=None if body is None else _payload(body), auth=_Bearer(token))
+        except requests.RequestException as error:
+            raise connection_failed(error, self.api_url) from error
+
+
+def normalised_api_url(url: str) -> str:
+    """Return the address of the API, ending in ``/api/v1``, whether or not ``url`` names that path.
+
+    Raises:
+        InputError: It is no http(s) URL, or it would send tokens unprotected over a network (RFC 6750 §5.3).
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if (
+        host is None
+        or parts.scheme not in ("http", "https")
+        or parts.query
+        or parts.fragment
+        or parts.username
+    ):
+        raise InputError(
+            f"{url!r} is not an address of a service; it should look like https://host or http://localhost:8080."
+        )
+    if parts.scheme == "http" and not _is_this_machine(host):
+        raise InputError(f"{url} is not protected; use https (plain http is for this machine only).")
+    base = parts.path.rstrip("/").removesuffix(API_PATH).removesuffix("/api")
+    return parts._replace(path=base + API_PATH).geturl()
+
+
+def decoded(response: requests.Response) -> Any:
+    """Decode the JSON of a successful answer.
+
+    Raises:
+        UnexpectedAnswerError: It is not JSON.
+    """
+    try:
+        return response.json()
+    except ValueError as error:
+        where = urlsplit(response.url)._replace(query="").geturl()
+        raise UnexpectedAnswerError(f"The answer of {where} is not JSON; check the address.") from error
+
+
+class _Bearer(AuthBase):
+    """An explicit ``Authorization`` (RFC 6750 §2.1), which a ``.netrc`` cannot replace."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+class _SizedChunks:
+    """A streamed body whose length requests can announce."""
+
+    def __init__(self, body: Body, size_bytes: int) -> None:
+        self._body = body
+        self._size_bytes = size_bytes
+
+    def __len__(self) -> int:
+        return self._size_bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._body.chunks()
+
+
+def _payload(body: Body) -> Iterable[bytes] | bytes:
+    if body.size_bytes is None:
+        return body.chunks()
+    # requests would send an empty iterable chunked.
+    return _SizedChunks(body, body.size_bytes) if body.size_bytes else b""
+
+
+def _problem(response: requests.Response) -> ProblemError:
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    fields = answer if isinstance(answer, dict) else {}
+
+    def text(name: str) -> str | None:
+        value = fields.get(name)
+        return value if isinstance(value, str) and value else None
+
+    title = text("title") or response.reason or "Refused"
+    return ProblemError(
+        status=response.status_code,
+        type=text("type") or "about:blank",
+        title=title,
+        detail=text("detail")
+        or ("" if text("title") else f"The service answered {response.status_code} {title}."),
+        correlation_id=text("correlation_id") or response.headers.get("x-correlation-id"),
+    )
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

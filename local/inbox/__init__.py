@@ -1,0 +1,1 @@
+"""Receiver for development: takes webhooks and e-mail, shows what arrived, fails on request."""

@@ -1,0 +1,157 @@
+"""Outgoing HTTP: signing keys, and notifications to addresses that users chose."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from shared.errors import TargetFailedError, TargetNotAllowedError, UnavailableError
+from shared.notifications.channels.target_policy import is_public_address
+from shared.ports import HttpAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiohappyeyeballs import AddrInfoType
+
+    from shared.notifications.channels.target_policy import TargetPolicy
+
+MAX_JSON_BYTES = 1024 * 1024
+JSON_TIMEOUT_SECONDS = 10
+CONNECT_TIMEOUT_SECONDS = 5
+MAX_ANSWER_BYTES = 64 * 1024
+"""Read of a receiver's answer, so that its connection can be used again; the rest is not waited for."""
+
+
+class HttpJson:
+    """``JsonSource`` over HTTP."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def fetch_json(self, url: str) -> object:
+        """See ``JsonSource``."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=JSON_TIMEOUT_SECONDS), cookie_jar=aiohttp.DummyCookieJar()
+            )
+        try:
+            async with self._session.get(url, allow_redirects=False) as answer:
+                if answer.status != 200:
+                    raise _not_had(url, f"status {answer.status}")
+                raw = await answer.content.read(MAX_JSON_BYTES + 1)
+                while len(raw) <= MAX_JSON_BYTES and (more := await answer.content.readany()):
+                    raw += more
+                if len(raw) > MAX_JSON_BYTES:
+                    raise _not_had(url, "too large")
+                return json.loads(raw)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise _not_had(url, type(error).__name__) from error
+
+    async def close(self) -> None:
+        """Release the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+def _not_had(url: str, why: str) -> UnavailableError:
+    return UnavailableError(
+        "The token issuer did not answer as it should; try again in a moment.", reason=f"{url}: {why}"
+    )
+
+
+class _AddressNotAllowedError(OSError):
+    """Raised while connecting, so that it passes through the HTTP client as a connection error."""
+
+
+class GuardedHttp:
+    """``HttpSender`` that connects to public addresses only, unless the operator listed the host by name."""
+
+    def __init__(self, policy: TargetPolicy) -> None:
+        self._policy = policy
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> HttpAnswer:
+        """See ``HttpSender``."""
+        target = self._policy.check_url(url)
+        session = self._session(guarded=not target.allowed_by_name)
+        timeout = aiohttp.ClientTimeout(
+            total=timeout_seconds, sock_connect=min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)
+        )
+        try:
+            async with session.post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=timeout
+            ) as answer:
+                await answer.content.read(MAX_ANSWER_BYTES)
+                return HttpAnswer(answer.status, answer.headers.get("Retry-After"))
+        except aiohttp.ClientError as error:
+            if _was_refused_by_us(error):
+                raise TargetNotAllowedError("the target's address is not a public one") from None
+            raise TargetFailedError(_cause(error)) from error
+        except TimeoutError as error:
+            raise TargetFailedError(f"the target did not answer within {timeout_seconds:g} s") from error
+
+    async def close(self) -> None:
+        """Release the connections."""
+        for session in self._sessions.values():
+            await session.close()
+        self._sessions.clear()
+
+    def _session(self, *, guarded: bool) -> aiohttp.ClientSession:
+        if guarded not in self._sessions:
+            self._sessions[guarded] = aiohttp.ClientSession(
+                trust_env=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers={"User-Agent", "Accept", "Accept-Encoding"},
+                connector=aiohttp.TCPConnector(
+                    limit=100,
+                    limit_per_host=10,
+                    socket_factory=_public_socket if guarded else None,
+                ),
+            )
+        return self._sessions[guarded]
+
+
+def _public_socket(address: AddrInfoType) -> socket.socket:
+    """A socket for the very address that is about to be connected to, after name resolution."""
+    family, kind, protocol, _, endpoint = address
+    if not is_public_address(str(endpoint[0])):
+        raise _AddressNotAllowedError("not a public address")
+    return socket.socket(family, kind, protocol)
+
+
+def _was_refused_by_us(error: BaseException) -> bool:
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, _AddressNotAllowedError) or isinstance(
+            getattr(seen, "os_error", None), _AddressNotAllowedError
+        ):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+_CAUSES: Sequence[tuple[tuple[type[Exception], ...], str]] = (
+    (
+        (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError),
+        "the target's TLS certificate or handshake is not good",
+    ),
+    ((aiohttp.ClientConnectorDNSError,), "the target's name does not resolve"),
+    ((aiohttp.ClientConnectorError,), "the target cannot be connected to"),
+    (
+        (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError),
+        "the target closed the connection without an answer",
+    ),
+    ((aiohttp.ClientError,), "the target did not speak HTTP as it should"),
+)
+"""From the exact to the general; words that give nothing of our network away."""
+
+
+def _cause(error: aiohttp.ClientError) -> str:
+    return next(words for kinds, words in _CAUSES if isinstance(error, kinds))

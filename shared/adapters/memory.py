@@ -1,0 +1,172 @@
+"""The memory twins of the adapters: real implementations of the ports, for tests and simulations.
+
+They pass the same conformance suite as Azurite and the broker.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from shared.errors import EntityChangedError, EntityExistsError, EntityMissingError, UnavailableError
+from shared.ports import (
+    MAX_TRANSACTION_CHANGES,
+    BlobProperties,
+    Delete,
+    Entity,
+    HttpAnswer,
+    Insert,
+    Page,
+    QueueMessage,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, MutableSequence, Sequence
+
+    from shared.ports import Change
+
+
+class MemoryClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._now = start
+
+    def now(self) -> datetime:
+        """See ``Clock``."""
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock."""
+        self._now += timedelta(seconds=seconds)
+
+
+class MemoryBlobs:
+    """``BlobStore`` in a dictionary."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self._properties: dict[str, BlobProperties] = {}
+
+    async def create(
+        self,
+        name: str,
+        content: AsyncIterator[bytes],
+        *,
+        content_type: str,
+        metadata: Callable[[], Mapping[str, str]],
+    ) -> BlobProperties:
+        """See ``BlobStore``."""
+        whole = b"".join([chunk async for chunk in content])
+        told = dict(metadata())
+        if name in self._properties:
+            raise EntityExistsError(name)
+        self.contents[name] = whole
+        self._properties[name] = BlobProperties(
+            name, f'"{len(self.contents)}"', len(whole), content_type, told
+        )
+        return self._properties[name]
+
+    async def properties(self, name: str) -> BlobProperties | None:
+        """See ``BlobStore``."""
+        return self._properties.get(name)
+
+
+class MemoryTables:
+    """``TableStore`` in a dictionary; each call is one atomic step."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Entity] = {}
+        self._versions = itertools.count(1)
+
+    async def get(self, partition_key: str, row_key: str) -> Entity | None:
+        """See ``TableStore``."""
+        return self.rows.get((partition_key, row_key))
+
+    async def query(self, partition_key: str, *, first_row_key: str, end_row_key: str, limit: int) -> Page:
+        """See ``TableStore``."""
+        rows = [row for (partition, _), row in self.rows.items() if partition == partition_key]
+        found = sorted(
+            (row for row in rows if first_row_key <= row.row_key < end_row_key), key=lambda row: row.row_key
+        )
+        return Page(found[:limit], found[limit].row_key if len(found) > limit else None)
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[str]:
+        """See ``TableStore``."""
+        if not 1 <= len(changes) <= MAX_TRANSACTION_CHANGES:
+            raise ValueError(f"a transaction takes 1 to {MAX_TRANSACTION_CHANGES} changes")
+        if len({change.entity.partition_key for change in changes}) != 1:
+            raise ValueError("a transaction stays within one partition")
+        for change in changes:
+            self._check(change)
+        return [self._carry_out(change) for change in changes]
+
+    def _check(self, change: Change) -> None:
+        row = self.rows.get((change.entity.partition_key, change.entity.row_key))
+        if isinstance(change, Insert):
+            if row is not None:
+                raise EntityExistsError(change.entity.row_key)
+        elif row is None:
+            raise EntityMissingError(change.entity.row_key)
+        elif row.etag != change.entity.etag:
+            raise EntityChangedError(change.entity.row_key)
+
+    def _carry_out(self, change: Change) -> str:
+        key = (change.entity.partition_key, change.entity.row_key)
+        if isinstance(change, Delete):
+            del self.rows[key]
+            return ""
+        etag = f'W/"{next(self._versions)}"'
+        self.rows[key] = replace(change.entity, etag=etag, values=dict(change.entity.values))
+        return etag
+
+
+class MemoryQueue:
+    """``MessageQueue`` that keeps what it was given; message ids count once, as with duplicate detection."""
+
+    def __init__(self) -> None:
+        self.messages: list[QueueMessage] = []
+        self._seen: set[str] = set()
+
+    async def send(self, messages: Sequence[QueueMessage]) -> None:
+        """See ``MessageQueue``."""
+        for message in messages:
+            if message.message_id not in self._seen:
+                self._seen.add(message.message_id)
+                self.messages.append(message)
+
+
+class MemoryJson:
+    """``JsonSource`` over a dictionary of documents."""
+
+    def __init__(self, documents: Mapping[str, object]) -> None:
+        self.documents = dict(documents)
+
+    async def fetch_json(self, url: str) -> object:
+        """See ``JsonSource``."""
+        if url not in self.documents:
+            raise UnavailableError("The document cannot be had.", reason=url)
+        return json.loads(json.dumps(self.documents[url]))
+
+
+class MemorySender:
+    """``HttpSender`` that keeps what was posted and answers what it was told to: a status, or an error."""
+
+    def __init__(self, *answers: HttpAnswer | Exception) -> None:
+        self.posts: list[tuple[str, Mapping[str, str], bytes]] = []
+        self.timeouts_seconds: list[float] = []
+        self._answers: MutableSequence[HttpAnswer | Exception] = list(answers)
+
+    async def post(
+        self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+    ) -> HttpAnswer:
+        """See ``HttpSender``."""
+        self.posts.append((url, dict(headers), body))
+        self.timeouts_seconds.append(timeout_seconds)
+        answer = self._answers.pop(0) if self._answers else HttpAnswer(200)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer

@@ -1,0 +1,1 @@
+"""Files: accepting them, and what is known of them."""

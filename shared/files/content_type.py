@@ -1,0 +1,33 @@
+"""What a client may declare its file to be (RFC 9110 §8.3.1)."""
+
+from __future__ import annotations
+
+import re
+
+from shared.errors import UnsupportedMediaTypeError
+
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+"""What content without a declared type is (RFC 9110 §8.3)."""
+MAX_CONTENT_TYPE_CHARACTERS = 255
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*"'
+_MEDIA_TYPE = re.compile(rf"({_WORD}/{_WORD})(?:[ \t]*;[ \t]*(?:{_WORD}=(?:{_WORD}|{_QUOTED}))?)*[ \t]*")
+_FORMS = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
+
+
+def checked_content_type(header: str | None) -> str:
+    """The declared media type; raises UnsupportedMediaTypeError for what is none or is a form."""
+    if header is None or not header.strip():
+        return DEFAULT_CONTENT_TYPE
+    value = header.strip()
+    match = _MEDIA_TYPE.fullmatch(value) if len(value) <= MAX_CONTENT_TYPE_CHARACTERS else None
+    if match is None:
+        raise UnsupportedMediaTypeError(
+            "Content-Type must be a media type such as 'image/png' (RFC 9110 §8.3.1)."
+        )
+    if match.group(1).lower() in _FORMS:
+        raise UnsupportedMediaTypeError(
+            "Send the file's bytes as the body itself, with its own Content-Type; forms are not taken here."
+        )
+    return value

@@ -1,0 +1,1 @@
+"""Who may act now, decided by ETags: conditional updates and leases."""

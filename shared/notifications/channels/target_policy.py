@@ -1,0 +1,95 @@
+"""Which addresses a notification may be sent to: safe against server-side request forgery by default.
+
+Only public addresses count, whatever name or spelling leads to them. The sender checks the address it is
+about to connect to, after name resolution, so that a name that resolves differently the second time (DNS
+rebinding) gains nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from shared.errors import TargetNotAllowedError
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
+MAX_TARGET_CHARACTERS = 2048
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""RFC 6052: the last 32 bits are an IPv4 address."""
+
+
+def is_public_address(address: str) -> bool:
+    """Whether ``address`` is global unicast, judged by the IPv4 address inside it where it has one."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and ip in _NAT64:
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_public_address(str(inner))
+    return ip.is_global and not ip.is_multicast
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL that may be posted to, as far as can be seen without resolving its name."""
+
+    url: str
+    host: str
+    port: int
+    allowed_by_name: bool
+    """The operator listed this host: its address is not checked and plain http is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPolicy:
+    """What the operator allows beside public https targets: hosts by name, or ``host:port``."""
+
+    allowed_hosts: AbstractSet[str] = frozenset()
+
+    def check_url(self, url: str) -> Target:
+        """Read a target URL; raises TargetNotAllowedError with a sentence for the subscriber."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise TargetNotAllowedError("The target is not a URL.") from None
+        host = (parts.hostname or "").rstrip(".").lower()
+        if len(url) > MAX_TARGET_CHARACTERS or any(c <= " " or c == "\\" or c == "\x7f" for c in url):
+            raise TargetNotAllowedError("The target is not a URL of reasonable length.")
+        if parts.scheme not in {"http", "https"} or not host:
+            raise TargetNotAllowedError("The target must be an https URL with a host.")
+        if parts.username is not None or parts.password is not None:
+            raise TargetNotAllowedError("The target must not carry a user name or password.")
+        if parts.fragment:
+            raise TargetNotAllowedError("The target must not have a fragment.")
+        port = port or (443 if parts.scheme == "https" else 80)
+        allowed = host in self.allowed_hosts or f"{host}:{port}" in self.allowed_hosts
+        if parts.scheme != "https" and not allowed:
+            raise TargetNotAllowedError("The target must be an https URL.")
+        if not allowed and _is_address(host) and not is_public_address(host):
+            raise TargetNotAllowedError("The target must be a public address.")
+        if not allowed and _looks_like_number(host):
+            raise TargetNotAllowedError("The target's host must be a name or a plain address.")
+        return Target(url, host, port, allowed)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _looks_like_number(host: str) -> bool:
+    """Octal, hexadecimal or short IPv4 spellings that some resolvers take (``0x7f.1``, ``2130706433``)."""
+    last = host.rpartition(".")[2]
+    return not _is_address(host) and (last.isdigit() or last.startswith("0x"))

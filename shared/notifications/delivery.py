@@ -1,0 +1,277 @@
+"""Delivering: what the queue trigger does with one message.
+
+claim (conditional write, lease) → send through the channel → settle (with the claim's own ETag). A crash
+between any two steps leaves a row and a message from which a redelivery finishes the work.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from shared.errors import DeadLetterError, EntityChangedError, EntityMissingError
+from shared.files import file as files
+from shared.files.file import FileStatus
+from shared.ledger import conditional
+from shared.ledger.ranges import rows
+from shared.notifications import delivery_record as deliveries
+from shared.notifications import subscription as subscriptions
+from shared.notifications.channels import Notification, Outcome, Verdict
+from shared.notifications.delivery_record import (
+    SETTLED,
+    Attempt,
+    AttemptOutcome,
+    Delivery,
+    DeliveryStatus,
+    Turn,
+    take_turn,
+)
+from shared.notifications.message import DeliveryMessage
+from shared.notifications.subscription import SubscriptionStatus
+from shared.ports import Replace
+from shared.telemetry.events import Event, record
+from shared.telemetry.trace_context import TraceContext
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from shared.notifications.channels import Channel
+    from shared.notifications.retry_schedule import RetrySchedule
+    from shared.notifications.subscription import ChannelKind, Subscription
+    from shared.ports import Clock, Entity, MessageQueue, TableStore
+
+LOOK_MARGIN_SECONDS = 1.0
+"""Added to a lease's end before looking again, so that clocks need not agree to the millisecond."""
+
+_ATTEMPT_OUTCOMES = {
+    Verdict.DELIVERED: AttemptOutcome.DELIVERED,
+    Verdict.TRY_AGAIN: AttemptOutcome.FAILED,
+    Verdict.REJECTED: AttemptOutcome.REJECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPolicy:
+    """How long and how often. Attempt time limit < lease < the queue's lock duration."""
+
+    schedule: RetrySchedule
+    attempt_timeout_seconds: float
+    lease_seconds: float
+
+
+class Deliverer:
+    """Carries out delivery messages."""
+
+    def __init__(
+        self,
+        tables: TableStore,
+        queue: MessageQueue,
+        channels: Mapping[ChannelKind, Channel],
+        clock: Clock,
+        policy: DeliveryPolicy,
+    ) -> None:
+        self._tables = tables
+        self._queue = queue
+        self._channels = channels
+        self._clock = clock
+        self._policy = policy
+
+    async def handle(self, body: bytes, *, enqueued_at: datetime | None = None) -> None:
+        """Carry out one message from the queue.
+
+        Returns when the message may be completed. Raises DeadLetterError when it must end in the dead-letter
+        queue; any other error means that it must be delivered again.
+        """
+        try:
+            message = DeliveryMessage.from_queue(body)
+        except DeadLetterError as error:
+            record(Event.MESSAGE_UNREADABLE, level=logging.ERROR, reason=str(error))
+            raise
+        try:
+            delivery, turn = await self._claim(message, enqueued_at)
+        except EntityMissingError:
+            self._skip(message, "the delivery does not exist any more")
+            return
+        match turn:
+            case Turn.SEND:
+                await self._send(delivery, message)
+            case Turn.GIVE_UP:
+                await self._settle_dead(delivery, "the last attempt was interrupted")
+            case Turn.FINISH:
+                await self._settle_file(delivery.owner, delivery.file_id)
+                self._skip(message, f"already {delivery.status}")
+            case Turn.SCHEDULE_NEXT:
+                await self._schedule(delivery, message)
+                self._skip(message, "the next attempt is scheduled")
+            case Turn.LOOK_LATER:
+                await self._look_later(delivery, message)
+                self._skip(message, "another worker's lease still runs")
+            case Turn.DEAD_LETTER:
+                await self._settle_file(delivery.owner, delivery.file_id)
+                raise DeadLetterError(delivery.reason or "given up")
+
+    async def _claim(self, message: DeliveryMessage, enqueued_at: datetime | None) -> tuple[Delivery, Turn]:
+        def decide(entity: Entity) -> tuple[Entity | None, Turn]:
+            delivery = deliveries.from_entity(entity)
+            claimed, turn = take_turn(
+                delivery,
+                attempt=message.attempt,
+                now=self._clock.now(),
+                lease_seconds=self._policy.lease_seconds,
+                max_attempts=self._policy.schedule.max_attempts,
+            )
+            if claimed is None:
+                return None, turn
+            return deliveries.to_entity(replace(claimed, queued_at=claimed.queued_at or enqueued_at)), turn
+
+        entity, turn = await conditional.update(
+            self._tables, message.owner, deliveries.row_key(message.file_id, message.delivery_id), decide
+        )
+        return deliveries.from_entity(entity), turn
+
+    async def _send(self, delivery: Delivery, message: DeliveryMessage) -> None:
+        entity = await self._tables.get(delivery.owner, subscriptions.row_key(delivery.subscription_id))
+        subscription = None if entity is None else subscriptions.from_entity(entity)
+        if subscription is None or subscription.status is not SubscriptionStatus.ACTIVE:
+            await self._settle(
+                delivery, DeliveryStatus.SUPPRESSED, reason="the subscription is gone or disabled"
+            )
+            return
+        started_at = self._clock.now()
+        span = (TraceContext.parse(message.event.traceparent) or TraceContext.start()).child()
+        outcome = await self._channels[subscription.channel].deliver(
+            Notification(delivery.id, subscription, message.event, message.correlation_id, span.traceparent),
+            timeout_seconds=self._policy.attempt_timeout_seconds,
+        )
+        attempt = Attempt(
+            number=delivery.attempt,
+            started_at=started_at,
+            duration_ms=round((self._clock.now() - started_at) / timedelta(milliseconds=1)),
+            outcome=_ATTEMPT_OUTCOMES[outcome.verdict],
+            status_code=outcome.status_code,
+            detail=outcome.detail,
+        )
+        record(
+            Event.DELIVERY_ATTEMPT,
+            delivery_id=delivery.id,
+            file_id=delivery.file_id,
+            attempt=attempt.number,
+            outcome=attempt.outcome.value,
+            status_code=attempt.status_code,
+            duration_ms=attempt.duration_ms,
+            trace_id=span.trace_id,
+            correlation_id=message.correlation_id,
+        )
+        await self._conclude(
+            replace(delivery, attempts=(*delivery.attempts, attempt)), message, subscription, outcome
+        )
+
+    async def _conclude(
+        self, delivery: Delivery, message: DeliveryMessage, subscription: Subscription, outcome: Outcome
+    ) -> None:
+        if outcome.verdict is Verdict.DELIVERED:
+            await self._settle(delivery, DeliveryStatus.DELIVERED)
+            return
+        if outcome.target_gone:
+            await self._disable(subscription)
+        delay_seconds = None
+        if outcome.verdict is Verdict.TRY_AGAIN:
+            delay_seconds = self._policy.schedule.delay_seconds(
+                delivery.attempt,
+                chance=random.random(),  # noqa: S311 - spreads load, guards nothing
+                retry_after_seconds=outcome.retry_after_seconds,
+            )
+        if delay_seconds is None:
+            await self._settle_dead(delivery, outcome.detail)
+            return
+        retrying = replace(
+            delivery.moved_to(DeliveryStatus.RETRYING),
+            attempt=delivery.attempt + 1,
+            next_attempt_at=self._clock.now() + timedelta(seconds=delay_seconds),
+        )
+        # The row first: a crash before the message is sent leaves a row that is ahead of the redelivered
+        # message, which then schedules the attempt.
+        if await self._write(retrying):
+            await self._schedule(retrying, message)
+
+    async def _schedule(self, delivery: Delivery, message: DeliveryMessage) -> None:
+        following = message.for_attempt(delivery.attempt)
+        await self._queue.send([following.to_queue(not_before=delivery.next_attempt_at)])
+
+    async def _look_later(self, delivery: Delivery, message: DeliveryMessage) -> None:
+        at = (delivery.lease_ends_at or self._clock.now()) + timedelta(seconds=LOOK_MARGIN_SECONDS)
+        await self._queue.send([message.for_look().to_queue(not_before=at)])
+
+    async def _settle_dead(self, delivery: Delivery, reason: str) -> None:
+        if await self._settle(delivery, DeliveryStatus.DEAD, reason=reason):
+            raise DeadLetterError(reason)
+
+    async def _settle(self, delivery: Delivery, status: DeliveryStatus, *, reason: str | None = None) -> bool:
+        now = self._clock.now()
+        settled = replace(delivery.moved_to(status), settled_at=now, reason=reason)
+        if not await self._write(settled):
+            return False
+        await self._settle_file(delivery.owner, delivery.file_id)
+        return True
+
+    async def _write(self, delivery: Delivery) -> bool:
+        """Write with the ETag of our own claim; False, and no change, when another worker has taken over."""
+        try:
+            await self._tables.apply([Replace(deliveries.to_entity(delivery))])
+        except (EntityChangedError, EntityMissingError):
+            record(
+                Event.DELIVERY_OVERTAKEN,
+                level=logging.WARNING,
+                delivery_id=delivery.id,
+                file_id=delivery.file_id,
+                epoch=delivery.epoch,
+            )
+            return False
+        return True
+
+    async def _settle_file(self, owner: str, file_id: str) -> None:
+        """Mark the file settled once its last delivery is.
+
+        Each settler looks after its own write, so the last of them sees all.
+        """
+        first, end = deliveries.row_keys_of_file(file_id)
+        async for entity in rows(self._tables, owner, first_row_key=first, end_row_key=end):
+            if deliveries.from_entity(entity).status not in SETTLED:
+                return
+
+        def decide(entity: Entity) -> tuple[Entity | None, None]:
+            file = files.from_entity(entity)
+            if file.status is not FileStatus.ANNOUNCED:
+                return None, None
+            return files.to_entity(file.moved_to(FileStatus.SETTLED, self._clock.now())), None
+
+        try:
+            await conditional.update(self._tables, owner, files.row_key(file_id), decide)
+        except EntityMissingError:
+            return  # the file was deleted meanwhile
+
+    async def _disable(self, subscription: Subscription) -> None:
+        def decide(entity: Entity) -> tuple[Entity | None, None]:
+            present = subscriptions.from_entity(entity)
+            return subscriptions.to_entity(replace(present, status=SubscriptionStatus.DISABLED)), None
+
+        try:
+            await conditional.update(
+                self._tables, subscription.owner, subscriptions.row_key(subscription.id), decide
+            )
+        except EntityMissingError:
+            return
+
+    def _skip(self, message: DeliveryMessage, reason: str) -> None:
+        record(
+            Event.DELIVERY_SKIPPED,
+            delivery_id=message.delivery_id,
+            file_id=message.file_id,
+            attempt=message.attempt,
+            correlation_id=message.correlation_id,
+            reason=reason,
+        )

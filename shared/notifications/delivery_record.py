@@ -1,0 +1,286 @@
+"""A delivery as the ledger knows it: its states, its attempts, its row, and the pure decisions on it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, StrEnum
+from typing import TYPE_CHECKING
+
+from shared.files.file import newest_first
+from shared.ports import Entity, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from shared.notifications.subscription import EventType
+
+
+class DeliveryStatus(StrEnum):
+    """Where a delivery is.
+
+    ::
+
+        queued ──▶ delivering ──▶ delivered
+           │        │  ▲   ├────▶ dead
+           │        ▼  │   └────▶ suppressed
+           │       retrying ────────▲
+           └────────────────────────┘
+    """
+
+    QUEUED = "queued"
+    """Its first attempt's message is on the queue, or about to be."""
+    DELIVERING = "delivering"
+    """A worker holds the lease and is sending."""
+    RETRYING = "retrying"
+    """The last attempt failed; the next is scheduled."""
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    """Given up; its message goes to the dead-letter queue."""
+    SUPPRESSED = "suppressed"
+    """Not wanted any more: the subscription is gone or disabled."""
+
+
+TRANSITIONS: Mapping[DeliveryStatus, frozenset[DeliveryStatus]] = {
+    DeliveryStatus.QUEUED: frozenset({DeliveryStatus.DELIVERING}),
+    DeliveryStatus.RETRYING: frozenset({DeliveryStatus.DELIVERING}),
+    DeliveryStatus.DELIVERING: frozenset(
+        {
+            DeliveryStatus.DELIVERING,  # another worker takes over when the lease has run out
+            DeliveryStatus.RETRYING,
+            DeliveryStatus.DELIVERED,
+            DeliveryStatus.DEAD,
+            DeliveryStatus.SUPPRESSED,
+        }
+    ),
+    DeliveryStatus.DELIVERED: frozenset(),
+    DeliveryStatus.DEAD: frozenset(),
+    DeliveryStatus.SUPPRESSED: frozenset(),
+}
+SETTLED = frozenset(status for status, following in TRANSITIONS.items() if not following)
+
+
+class AttemptOutcome(StrEnum):
+    """How one attempt ended."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    """It may go better later."""
+    REJECTED = "rejected"
+    """It will never go."""
+    INTERRUPTED = "interrupted"
+    """The worker was gone before it could say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try to tell one subscriber."""
+
+    number: int
+    started_at: datetime
+    duration_ms: int
+    outcome: AttemptOutcome
+    status_code: int | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One (file event, subscription)."""
+
+    id: str
+    owner: str
+    file_id: str
+    subscription_id: str
+    status: DeliveryStatus
+    attempt: int
+    """The number of the attempt that is due or under way, from 1."""
+    epoch: int
+    """Counts the claims; a worker whose epoch is behind has been overtaken."""
+    created_at: datetime
+    attempts: Sequence[Attempt] = ()
+    queued_at: datetime | None = None
+    """When the queue took the first message."""
+    claimed_at: datetime | None = None
+    lease_ends_at: datetime | None = None
+    next_attempt_at: datetime | None = None
+    settled_at: datetime | None = None
+    reason: str | None = None
+    etag: str = ""
+
+    def moved_to(self, status: DeliveryStatus) -> Delivery:
+        """The delivery in its next state; raises ValueError for a step that the table does not allow."""
+        if status not in TRANSITIONS[self.status]:
+            raise ValueError(f"a delivery cannot go from {self.status} to {status}")
+        return replace(self, status=status, lease_ends_at=None, next_attempt_at=None)
+
+
+def delivery_id(file_id: str, event_type: EventType, subscription_id: str) -> str:
+    """Made of what it is about, so that whoever fans out the same event makes the same delivery.
+
+    Free of full stops: it becomes the ``webhook-id``, and Standard Webhooks joins the signed parts with them.
+    """
+    return f"{file_id}_{event_type.value.replace('.', '-')}_{subscription_id}"
+
+
+def row_key(file_id: str, delivery: str) -> str:
+    """The row of a delivery, within its owner's partition."""
+    return f"delivery|{newest_first(file_id)}|{delivery}"
+
+
+def row_keys_of_file(file_id: str) -> tuple[str, str]:
+    """The range of row keys that holds a file's deliveries: ``first <= key < end``."""
+    start = f"delivery|{newest_first(file_id)}"
+    return f"{start}|", f"{start}}}"
+
+
+class Turn(Enum):
+    """What the holder of a message may do."""
+
+    SEND = "send"
+    """The claim is ours: send."""
+    GIVE_UP = "give up"
+    """The claim is ours, but the interrupted attempt was the last one: settle as dead."""
+    FINISH = "finish"
+    """Nothing to do: settled already, or this message is behind."""
+    SCHEDULE_NEXT = "schedule next"
+    """The next attempt is decided but its message may be missing: send it (again)."""
+    LOOK_LATER = "look later"
+    """Another worker's lease still runs: come back at its end."""
+    DEAD_LETTER = "dead-letter"
+    """Given up: the message must end in the dead-letter queue."""
+
+
+def take_turn(
+    delivery: Delivery, *, attempt: int, now: datetime, lease_seconds: float, max_attempts: int
+) -> tuple[Delivery | None, Turn]:
+    """Decide what the holder of the message for ``attempt`` may do; the new row where it makes a claim."""
+    match delivery.status:
+        case DeliveryStatus.DEAD:
+            return None, Turn.DEAD_LETTER
+        case DeliveryStatus.DELIVERED | DeliveryStatus.SUPPRESSED:
+            return None, Turn.FINISH
+        case DeliveryStatus.RETRYING if attempt < delivery.attempt:
+            return None, Turn.SCHEDULE_NEXT
+        case DeliveryStatus.DELIVERING if delivery.lease_ends_at is not None and now < delivery.lease_ends_at:
+            return None, Turn.LOOK_LATER
+        case DeliveryStatus.DELIVERING:
+            return _take_over(delivery, now, lease_seconds, max_attempts)
+        case _:
+            return _claim(delivery, now, lease_seconds), Turn.SEND
+
+
+def _claim(delivery: Delivery, now: datetime, lease_seconds: float) -> Delivery:
+    return replace(
+        delivery.moved_to(DeliveryStatus.DELIVERING),
+        epoch=delivery.epoch + 1,
+        claimed_at=now,
+        lease_ends_at=now + timedelta(seconds=lease_seconds),
+    )
+
+
+def _take_over(
+    delivery: Delivery, now: datetime, lease_seconds: float, max_attempts: int
+) -> tuple[Delivery, Turn]:
+    """A worker vanished in mid-attempt: its attempt counts, so that one that kills workers ends some time."""
+    started_at = delivery.claimed_at or now
+    interrupted = Attempt(
+        number=delivery.attempt,
+        started_at=started_at,
+        duration_ms=round((now - started_at) / timedelta(milliseconds=1)),
+        outcome=AttemptOutcome.INTERRUPTED,
+        detail="the worker was gone before the attempt ended",
+    )
+    claimed = replace(_claim(delivery, now, lease_seconds), attempts=(*delivery.attempts, interrupted))
+    if delivery.attempt >= max_attempts:
+        return claimed, Turn.GIVE_UP
+    return replace(claimed, attempt=delivery.attempt + 1), Turn.SEND
+
+
+def to_entity(delivery: Delivery) -> Entity:
+    """The delivery's row."""
+    values: dict[str, Value | None] = {
+        "id": delivery.id,
+        "file_id": delivery.file_id,
+        "subscription_id": delivery.subscription_id,
+        "status": delivery.status.value,
+        "attempt": delivery.attempt,
+        "epoch": delivery.epoch,
+        "created_at": delivery.created_at,
+        "attempts": json.dumps([_attempt_to_json(attempt) for attempt in delivery.attempts]),
+        "queued_at": delivery.queued_at,
+        "claimed_at": delivery.claimed_at,
+        "lease_ends_at": delivery.lease_ends_at,
+        "next_attempt_at": delivery.next_attempt_at,
+        "settled_at": delivery.settled_at,
+        "reason": delivery.reason,
+    }
+    return Entity(
+        delivery.owner,
+        row_key(delivery.file_id, delivery.id),
+        {name: value for name, value in values.items() if value is not None},
+        delivery.etag,
+    )
+
+
+def from_entity(entity: Entity) -> Delivery:
+    """Read a delivery's row."""
+    values = entity.values
+    return Delivery(
+        id=str(values["id"]),
+        owner=entity.partition_key,
+        file_id=str(values["file_id"]),
+        subscription_id=str(values["subscription_id"]),
+        status=DeliveryStatus(str(values["status"])),
+        attempt=int(str(values["attempt"])),
+        epoch=int(str(values["epoch"])),
+        created_at=_required_instant(values, "created_at"),
+        attempts=tuple(_attempt_from_json(item) for item in json.loads(str(values["attempts"]))),
+        queued_at=_instant(values, "queued_at"),
+        claimed_at=_instant(values, "claimed_at"),
+        lease_ends_at=_instant(values, "lease_ends_at"),
+        next_attempt_at=_instant(values, "next_attempt_at"),
+        settled_at=_instant(values, "settled_at"),
+        reason=str(values["reason"]) if "reason" in values else None,
+        etag=entity.etag,
+    )
+
+
+def _instant(values: Mapping[str, Value], name: str) -> datetime | None:
+    value = values.get(name)
+    if value is not None and not isinstance(value, datetime):
+        raise TypeError(f"{name} is not a time")
+    return value
+
+
+def _required_instant(values: Mapping[str, Value], name: str) -> datetime:
+    value = _instant(values, name)
+    if value is None:
+        raise TypeError(f"{name} is missing")
+    return value
+
+
+def _attempt_to_json(attempt: Attempt) -> dict[str, str | int]:
+    fields: dict[str, str | int | None] = {
+        "number": attempt.number,
+        "started_at": attempt.started_at.isoformat(),
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome.value,
+        "status_code": attempt.status_code,
+        "detail": attempt.detail,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _attempt_from_json(fields: Mapping[str, str | int]) -> Attempt:
+    status_code = fields.get("status_code")
+    detail = fields.get("detail")
+    return Attempt(
+        number=int(fields["number"]),
+        started_at=datetime.fromisoformat(str(fields["started_at"])),
+        duration_ms=int(fields["duration_ms"]),
+        outcome=AttemptOutcome(str(fields["outcome"])),
+        status_code=None if status_code is None else int(status_code),
+        detail=None if detail is None else str(detail),
+    )

@@ -1,0 +1,119 @@
+"""What travels: the CloudEvent a subscriber gets, and the queue message that carries it to a delivery."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from shared.errors import DeadLetterError
+from shared.ports import QueueMessage
+
+if TYPE_CHECKING:
+    from shared.files.file import File
+    from shared.notifications.subscription import EventType
+
+SCHEMA_VERSION: Literal[1] = 1
+EVENT_TYPE_PREFIX = "dropbell."
+EVENT_TYPE_SUFFIX = ".v1"
+
+
+class CloudEvent(BaseModel):
+    """A CloudEvents 1.0 event in structured JSON form (https://github.com/cloudevents/spec, v1.0.2)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    traceparent: str
+    data: dict[str, Any]
+
+
+def file_event(file: File, event_type: EventType, *, source: str) -> CloudEvent:
+    """The event that tells of ``file``: facts and a link that needs a token, no bytes.
+
+    ``source`` is the public base URL of the service. The same file gives the same event, whoever makes it.
+    """
+    return CloudEvent(
+        id=f"{file.id}.{event_type.value}",
+        source=source,
+        type=f"{EVENT_TYPE_PREFIX}{event_type.value}{EVENT_TYPE_SUFFIX}",
+        subject=file.id,
+        time=file.stored_at.astimezone(UTC),
+        traceparent=file.traceparent,
+        data={
+            "file": {
+                "id": file.id,
+                "name": file.name,
+                "content_type": file.content_type,
+                "size_bytes": file.size_bytes,
+                "sha256": file.sha256,
+                "labels": dict(file.labels),
+                "created_at": file.accepted_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+                "trace_id": file.trace_id,
+                "correlation_id": file.correlation_id,
+                "url": f"{source.rstrip('/')}/api/v1/files/{file.id}",
+            }
+        },
+    )
+
+
+class DeliveryMessage(BaseModel):
+    """One attempt of one delivery, on the queue. Readers ignore fields they do not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    owner: str
+    file_id: str
+    subscription_id: str
+    delivery_id: str
+    attempt: int
+    """From 1."""
+    looks: int = 0
+    """How often this message was put off because another worker's lease still ran."""
+    correlation_id: str
+    event: CloudEvent
+
+    def to_queue(self, *, not_before: datetime | None = None) -> QueueMessage:
+        """The queue's message.
+
+        Its id is ``<delivery id>:<attempt>``, so that the queue's duplicate detection drops a second send of
+        the same attempt.
+        """
+        looks = f":look-{self.looks}" if self.looks else ""
+        return QueueMessage(
+            message_id=f"{self.delivery_id}:{self.attempt}{looks}",
+            body=self.model_dump_json().encode(),
+            properties={
+                "file_id": self.file_id,
+                "delivery_id": self.delivery_id,
+                "correlation_id": self.correlation_id,
+                "traceparent": self.event.traceparent,
+                "schema_version": str(self.schema_version),
+            },
+            not_before=not_before,
+        )
+
+    def for_attempt(self, attempt: int) -> DeliveryMessage:
+        """The message of another attempt of the same delivery."""
+        return self.model_copy(update={"attempt": attempt, "looks": 0})
+
+    def for_look(self) -> DeliveryMessage:
+        """The message that comes back later to look again; each hop has an id of its own."""
+        return self.model_copy(update={"looks": self.looks + 1})
+
+    @classmethod
+    def from_queue(cls, body: bytes) -> DeliveryMessage:
+        """Read a message; raises DeadLetterError for one that cannot be read."""
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            fields = ", ".join(sorted({".".join(map(str, e["loc"])) or "body" for e in error.errors()}))
+            raise DeadLetterError(f"the message cannot be read; at fault: {fields}") from None

@@ -1,0 +1,165 @@
+"""The only reader of the environment: every setting of the application, validated, with what is wrong said.
+
+In Azure these are app settings (``infra/``); with Core Tools they come from ``local.settings.json``; on the
+local stack from ``local/up.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STORAGE = "DropbellStorage"
+"""Name of the storage connection, as the triggers use it."""
+SERVICE_BUS = "DropbellServiceBus"
+"""Name of the Service Bus connection, as the triggers use it."""
+BLOB_SOURCE = "DROPBELL_BLOB_TRIGGER_SOURCE"
+EVENT_GRID = "EventGrid"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+LEASE_MARGIN_SECONDS = 10.0
+"""A worker's lease outlasts the attempt's time limit by this much, to settle in."""
+
+
+class SettingsError(ValueError):
+    """One or more settings are missing or wrong; the message names each and says what is expected."""
+
+
+def _comma_separated(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def _key(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except binascii.Error:
+        raise ValueError("must be base64") from None
+    if len(raw) != 32:
+        raise ValueError("must be 32 bytes in base64; make one with: openssl rand -base64 32")
+    return raw
+
+
+_DelaySeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
+
+
+class Settings(BaseModel):
+    """What the application is told. Field aliases are the names of the environment variables."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    storage: SecretStr | None = Field(None, alias=STORAGE)
+    """Connection string; instead of it, the service URIs below and a managed identity."""
+    blob_service_uri: str | None = Field(None, alias=f"{STORAGE}__blobServiceUri")
+    table_service_uri: str | None = Field(None, alias=f"{STORAGE}__tableServiceUri")
+    storage_client_id: str | None = Field(None, alias=f"{STORAGE}__clientId")
+    """Client id of the user-assigned managed identity; none for the system-assigned one."""
+
+    service_bus: SecretStr | None = Field(None, alias=SERVICE_BUS)
+    """Connection string; instead of it, the namespace below and a managed identity."""
+    service_bus_namespace: str | None = Field(None, alias=f"{SERVICE_BUS}__fullyQualifiedNamespace")
+    service_bus_client_id: str | None = Field(None, alias=f"{SERVICE_BUS}__clientId")
+
+    uploads_container: str = Field("uploads", alias="DROPBELL_UPLOADS_CONTAINER", min_length=3)
+    table: str = Field("dropbell", alias="DROPBELL_TABLE", min_length=3)
+    queue: str = Field("notifications", alias="DROPBELL_QUEUE", min_length=1)
+
+    token_issuer: str = Field(alias="DROPBELL_TOKEN_ISSUER", min_length=1)
+    """The exact ``iss`` of tokens: ``https://login.microsoftonline.com/<tenant id>/v2.0``."""
+    token_audiences: Annotated[list[str], BeforeValidator(_comma_separated)] = Field(
+        alias="DROPBELL_TOKEN_AUDIENCES", min_length=1
+    )
+    """The ``aud`` values taken, comma-separated: the client id of the API's app registration."""
+    token_leeway_seconds: int = Field(60, alias="DROPBELL_TOKEN_LEEWAY_SECONDS", ge=0, le=300)
+
+    public_url: str = Field(alias="DROPBELL_PUBLIC_URL", min_length=1)
+    """Base URL that clients and links use, without a path."""
+    secrets_key: Annotated[bytes, BeforeValidator(_key)] = Field(alias="DROPBELL_SECRETS_KEY", repr=False)
+    """32 bytes in base64 that encrypt the signing secrets of subscriptions at rest."""
+
+    max_file_bytes: int = Field(100 * 1024 * 1024, alias="DROPBELL_MAX_FILE_BYTES", gt=0)
+    """Largest file taken in one request; the Functions host itself takes 100 MiB unless told otherwise."""
+    retry_schedule_seconds: Annotated[list[_DelaySeconds] | None, BeforeValidator(_comma_separated)] = Field(
+        None, alias="DROPBELL_RETRY_SCHEDULE_SECONDS"
+    )
+    """Delays between attempts, comma-separated."""
+    delivery_timeout_seconds: float = Field(15, alias="DROPBELL_DELIVERY_TIMEOUT_SECONDS", gt=0, le=40)
+    """Time limit of one attempt; with the lease's margin it stays below the queue's lock of one minute."""
+    webhook_allowed_hosts: Annotated[list[str], BeforeValidator(_comma_separated)] = Field(
+        [], alias="DROPBELL_WEBHOOK_ALLOWED_HOSTS"
+    )
+    """Hosts (or ``host:port``) that may be private and plain http. For local use; empty in Azure."""
+
+    @model_validator(mode="after")
+    def _connections(self) -> Settings:
+        if self.storage is None and not (self.blob_service_uri and self.table_service_uri):
+            raise ValueError(
+                f"{STORAGE}: set it, or {STORAGE}__blobServiceUri and {STORAGE}__tableServiceUri"
+            )
+        if self.service_bus is None and not self.service_bus_namespace:
+            raise ValueError(f"{SERVICE_BUS}: set it, or {SERVICE_BUS}__fullyQualifiedNamespace")
+        return self
+
+    @model_validator(mode="after")
+    def _urls(self) -> Settings:
+        for name, url in (
+            ("DROPBELL_TOKEN_ISSUER", self.token_issuer),
+            ("DROPBELL_PUBLIC_URL", self.public_url),
+        ):
+            parts = urlsplit(url)
+            if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
+                raise ValueError(f"{name}: must be an https URL (plain http only on this machine)")
+        return self
+
+    @property
+    def lease_seconds(self) -> float:
+        """How long a claim of a delivery holds."""
+        return self.delivery_timeout_seconds + LEASE_MARGIN_SECONDS
+
+
+def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read and validate; raises SettingsError with a line for each setting that is missing or wrong.
+
+    A variable that is empty counts as not set. No value is repeated in the message: it may be a secret.
+    """
+    names = {str(field.alias) for field in Settings.model_fields.values()}
+    known = {name: environment[name] for name in names if environment.get(name, "").strip()}
+    try:
+        return Settings.model_validate(known)
+    except ValidationError as error:
+        lines = [
+            _line(item["loc"], item["msg"]) for item in error.errors(include_input=False, include_url=False)
+        ]
+        raise SettingsError("Settings are missing or wrong:\n" + "\n".join(lines)) from None
+
+
+def _line(location: tuple[int | str, ...], message: str) -> str:
+    name = str(location[0]) if location else ""
+    text = "is not set" if message == "Field required" else message.removeprefix("Value error, ")
+    return f"  {name}: {text}" if name else f"  {text}"
+
+
+def blob_trigger_source(environment: Mapping[str, str] = os.environ) -> str:
+    """Where blob events come from: ``EventGrid``, or ``LogsAndContainerScan`` where there is no Event Grid.
+
+    Read while functions are indexed, before anything else is needed.
+    """
+    return environment.get(BLOB_SOURCE, "") or EVENT_GRID

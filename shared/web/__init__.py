@@ -1,0 +1,1 @@
+"""HTTP: streaming under the Functions worker, the conventions, and what each route does."""

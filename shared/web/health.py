@@ -1,0 +1,70 @@
+"""``GET /api/health``: for load balancers and people, without a token."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from starlette.responses import JSONResponse
+
+from shared.errors import UnavailableError
+from shared.web.call import CORRELATION_HEADER, correlation_id_of
+from shared.web.problem import problem_response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from shared.ports import Clock
+
+CHECK_TIMEOUT_SECONDS = 5
+KEPT_SECONDS = 5
+"""A deep answer serves for this long, so that nobody can use the route to load storage."""
+
+
+class Health:
+    """Says whether the process can serve, and with ``?deep=1`` whether what it needs answers."""
+
+    def __init__(self, checks: Mapping[str, Callable[[], Awaitable[None]]], clock: Clock) -> None:
+        self._checks = checks
+        self._clock = clock
+        self._kept: tuple[float, Mapping[str, str]] | None = None
+        self._turn = asyncio.Lock()
+
+    async def answer(self, request: Request) -> Response:
+        """200 with ``{"status": "ok"}``; 503 as a problem that names what did not answer."""
+        correlation_id = correlation_id_of(request.headers.get(CORRELATION_HEADER))
+        deep = request.query_params.get("deep", "") not in {"", "0", "false"}
+        results = await self._results() if deep else {}
+        response: Response
+        if all(result == "ok" for result in results.values()):
+            response = JSONResponse({"status": "ok", **({"checks": dict(results)} if deep else {})})
+        else:
+            failed = ", ".join(name for name, result in results.items() if result != "ok")
+            response = problem_response(
+                UnavailableError(f"These do not answer: {failed}."),
+                correlation_id=correlation_id,
+                extensions={"checks": dict(results)},
+            )
+        response.headers[CORRELATION_HEADER] = correlation_id
+        response.headers["cache-control"] = "no-store"
+        return response
+
+    async def _results(self) -> Mapping[str, str]:
+        async with self._turn:
+            now_seconds = self._clock.now().timestamp()
+            if self._kept is None or now_seconds - self._kept[0] > KEPT_SECONDS:
+                names = list(self._checks)
+                results = await asyncio.gather(*(self._run(name) for name in names))
+                self._kept = (now_seconds, dict(zip(names, results, strict=True)))
+            return self._kept[1]
+
+    async def _run(self, name: str) -> str:
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
+                await self._checks[name]()
+        except (UnavailableError, TimeoutError):
+            return "no answer"
+        return "ok"

@@ -1,0 +1,145 @@
+"""A small service that follows the outer contract, over real sockets; a test scripts how it answers next."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+TOKEN = "good-token"
+FILE_ID = "01930000-0000-7000-8000-000000000001"
+CORRELATION_ID = "c0ffee"
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Received:
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass
+class FakeApi:
+    """Keeps what arrived; ``next_answers`` are used up before the contract's own answers."""
+
+    url: str = ""
+    tokens: set[str] = field(default_factory=lambda: {TOKEN})
+    received: list[Received] = field(default_factory=list)
+    next_answers: deque[Answer] = field(default_factory=deque)
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self.next_answers:
+            return await self.next_answers.popleft()(request)
+        if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
+            return problem(401, "Not signed in", "The token is not valid.")
+        body = await request.content.read()
+        self.received.append(
+            Received(request.method, request.path, request.query_string, dict(request.headers), body)
+        )
+        match request.method, request.path.removeprefix("/api/v1"):
+            case "POST", "/files":
+                return web.json_response(stored_file(request, body), status=201)
+            case "GET", path if path == f"/files/{FILE_ID}":
+                return web.json_response(file_json())
+            case "GET", path if path == f"/files/{FILE_ID}/deliveries":
+                return web.json_response(delivery_page(request.query.get("cursor")))
+            case "POST", "/subscriptions":
+                made = {"id": "sub-1", "status": "active", "secret": "whsec_c2VjcmV0", "filter": None}
+                return web.json_response(made | json.loads(body), status=201)
+        return problem(404, "Not found", "There is no such file.")
+
+
+def problem(status: int, title: str, detail: str) -> web.Response:
+    body = {
+        "type": f"https://dropbell.example/problems/{status}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "correlation_id": CORRELATION_ID,
+    }
+    return web.json_response(body, status=status, content_type="application/problem+json")
+
+
+def file_json(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": FILE_ID,
+        "name": "report.pdf",
+        "content_type": "application/pdf",
+        "size_bytes": 3,
+        "sha256": hashlib.sha256(b"abc").hexdigest(),
+        "status": "stored",
+        "labels": {"extra": "kept as a label"},
+        "created_at": "2026-01-02T03:04:05.678Z",
+        "updated_at": "2026-01-02T03:04:05.678Z",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+        "correlation_id": CORRELATION_ID,
+        "etag": '"1"',
+    } | changes
+
+
+def stored_file(request: web.Request, body: bytes) -> dict[str, Any]:
+    return file_json(
+        name=unquote(request.headers["Content-Disposition"].partition("''")[2]),
+        content_type=request.headers["Content-Type"],
+        size_bytes=len(body),
+        sha256=hashlib.sha256(body).hexdigest(),
+        trace_id=request.headers["traceparent"].split("-")[1],
+    )
+
+
+def delivery_page(cursor: str | None) -> dict[str, Any]:
+    """Two pages of one delivery each."""
+    number = 2 if cursor == "second" else 1
+    attempt = {"number": 1, "started_at": "2026-01-02T03:04:06Z", "duration_ms": 12, "outcome": "delivered"}
+    delivery = {
+        "id": f"d{number}",
+        "file_id": FILE_ID,
+        "subscription_id": "sub-1",
+        "status": "delivered",
+        "attempts": [attempt | {"status_code": 204, "host": "unknown to this client"}],
+        "next_attempt_at": None,
+        "reason": None,
+    }
+    return {"items": [delivery], "next_cursor": "second" if number == 1 else None}
+
+
+@contextmanager
+def fake_api() -> Iterator[FakeApi]:
+    """Serve a ``FakeApi`` on loopback from a thread of its own."""
+    api = FakeApi()
+    started, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+
+    async def serve() -> None:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", api.handle)
+        # No lingering: a handler that does not read the body has the connection reset, as strict servers do.
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, lingering_time=0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        started.set()
+        await stop.wait()
+        await runner.cleanup()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert started.wait(10)
+    try:
+        yield api
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
