@@ -91,7 +91,7 @@ class PartProcess:
 
     def _check_running(self) -> None:
         if self.process is not None and self.process.returncode is not None:
-            raise self.failure(f"ended with exit code {self.process.returncode}")
+            raise self.failure(f"ended by itself with exit code {self.process.returncode}")
 
     def failure(self, what: str) -> StackError:
         """The error for this part, with the end of its log."""

@@ -79,9 +79,15 @@ class Stack:
         self.addresses = self._addresses()
 
     async def __aenter__(self) -> Self:
+        starting = asyncio.create_task(self._start())
         try:
-            await self._start()
+            while not starting.done():
+                await asyncio.wait({starting}, timeout=WATCH_SECONDS)
+                self._check_running()  # a part may be missed that another one only waits for
+            await starting
         except BaseException:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
             await self.stop()
             raise
         return self
@@ -91,14 +97,23 @@ class Stack:
     ) -> None:
         await self.stop()
 
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that run the function app just now."""
+        pids: list[int] = json.loads(self._status_file.read_text())["worker_pids"]
+        return pids
+
     async def watch(self) -> None:
         """Keep the ready files true; raises StackError when a part ends by itself."""
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
-            for part in self._started:
-                if part.process is not None and part.process.returncode is not None:
-                    raise part.failure(f"ended by itself with exit code {part.process.returncode}")
+            self._check_running()
             self._write_ready_files()
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _check_running(self) -> None:
+        for part in self._started:
+            if part.process is not None and part.process.returncode is not None:
+                raise part.failure(f"ended by itself with exit code {part.process.returncode}")
 
     async def stop(self) -> None:
         """Stop the parts, those that depend on others first; remove what nobody asked to keep."""

@@ -1,0 +1,120 @@
+"""The commands people type: up, token, demo; they start, stop and fail as people expect."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import requests
+
+from dropbell.command_line import main as dropbell
+from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, ROOT, RunningStack, running_stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+PORTS = 10
+
+
+def run(*command: str, timeout_seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own commands
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        check=False,
+    )
+
+
+def free_port_range() -> int:
+    """A base from which ten ports in a row are free."""
+    for base in range(21_000, 60_000, PORTS):
+        try:
+            for port in range(base, base + PORTS):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return base
+    raise AssertionError("no ten ports in a row are free")
+
+
+def test_data_and_ports_stay_where_they_are_asked_to(tmp_path: Path) -> None:
+    base, data_dir = free_port_range(), tmp_path / "data"
+    arguments = ("--port-base", str(base), "--data-dir", str(data_dir))
+    with running_stack(tmp_path, *arguments) as first:
+        assert first.addresses["api"] == f"http://127.0.0.1:{base}"
+        hook = "kept"
+        subscription = first.subscribe(hook)
+        file_id = first.upload(b"kept over a restart").json()["id"]
+        assert first.settled_delivery(file_id, subscription["id"])["status"] == "delivered"
+
+    with running_stack(tmp_path, *arguments) as second:
+        assert second.get(f"/files/{file_id}").json()["status"] == "settled"
+        another = second.upload(b"after the restart").json()["id"]
+        assert second.settled_delivery(another, subscription["id"])["status"] == "delivered"
+        repeats = [m for m in second.messages(hook, count=2) if m["json"]["subject"] == file_id]
+        assert len(repeats) == 1
+
+
+def test_a_part_that_cannot_start_is_named_with_its_reason(tmp_path: Path) -> None:
+    base = free_port_range()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", base + 8))  # the Service Bus port
+        taken.listen()
+        ended = run("local", "up", "--port-base", str(base), "--data-dir", str(tmp_path))
+
+    assert ended.returncode == 1
+    assert "Service Bus" in ended.stderr
+    assert str(base + 8) in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_token_for_a_user_and_for_an_app(stack: RunningStack) -> None:
+    ready_file = ("--ready-file", str(stack.ready_file))
+    for who in (("--user", "alice"), ("--app", "ingest-app")):
+        ended = run("local", "token", *who, *ready_file)
+        assert ended.returncode == 0, ended.stderr
+        (token,) = ended.stdout.split()
+        answer = requests.get(
+            stack.url("/files/01a20a8e-c528-7c28-9c9e-05cc7d9c46bc"),
+            headers={"authorization": f"Bearer {token}"},
+            timeout=HTTP_TIMEOUT_SECONDS,
+        )
+        assert answer.status_code == 404  # known and allowed, but there is no such file
+
+    narrow = run("local", "token", "--user", "alice", "--scope", "Deliveries.Read", *ready_file)
+    answer = requests.get(
+        stack.url("/files/01a20a8e-c528-7c28-9c9e-05cc7d9c46bc"),
+        headers={"authorization": f"Bearer {narrow.stdout.strip()}"},
+        timeout=HTTP_TIMEOUT_SECONDS,
+    )
+    assert answer.status_code == 403
+    assert run("local", "token", "--user", "mallory", *ready_file).returncode == 1
+
+
+def test_the_client_s_command_line_works_against_the_stack(
+    stack: RunningStack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "Grüße.txt"
+    path.write_text("ring")
+    access = ["--api", stack.addresses["api"], "--token", stack.token(user="alice"), "--json"]
+
+    assert dropbell([*access, "put", str(path)]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "Grüße.txt"
+    assert dropbell([*access, "show", "01a20a8e-c528-7c28-9c9e-05cc7d9c46bc"]) == 1
+
+
+def test_the_demo_shows_the_main_job() -> None:
+    ended = run("local", "demo")
+
+    assert ended.returncode == 0, ended.stderr
+    steps = ["accepted", "stored", "announced", "queued", "delivered", "trace"]
+    positions = [ended.stdout.index(f"\n  {step} ") for step in steps]
+    assert positions == sorted(positions)
