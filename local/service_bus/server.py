@@ -1,0 +1,105 @@
+"""The broker as one object: entities, key, clock and the server that clients connect to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from local.service_bus.addresses import entity_path
+from local.service_bus.cbs import SharedAccessKey
+from local.service_bus.connection import Connection
+from local.service_bus.entities import Entities
+from local.service_bus.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from local.service_bus.config import Namespace
+    from local.service_bus.entities import Clock
+    from local.service_bus.queue import Queue
+
+LOOPBACK = "127.0.0.1"
+DEFAULT_PORT = 5672
+GOODBYE_SECONDS = 0.5
+"""How long clients have to read that the broker is stopping."""
+STANDARD_MESSAGE_BYTES = 256 * 1024
+"""Message limit of the Standard tier (service-bus-quotas)."""
+PREMIUM_MESSAGE_BYTES = 1024 * 1024
+"""Default message limit of the Premium tier."""
+
+
+class BrokerStoppingError(BrokerError):
+    """The broker is being stopped."""
+
+    condition = "amqp:connection:forced"
+
+
+def system_clock() -> int:
+    """Milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Broker:
+    """A namespace and the clients connected to it."""
+
+    def __init__(
+        self, namespace: Namespace, key: SharedAccessKey, max_message_bytes: int, clock: Clock
+    ) -> None:
+        self.key = key
+        self.max_message_bytes = max_message_bytes
+        self.clock = clock
+        self.entities = Entities(namespace, clock)
+        self.connections: set[Connection] = set()
+        self.port = 0
+
+    @property
+    def connection_string(self) -> str:
+        """What a client is configured with; the SDKs speak plain AMQP to an emulator."""
+        return (
+            f"Endpoint=sb://{LOOPBACK}:{self.port};SharedAccessKeyName={self.key.name};"
+            f"SharedAccessKey={self.key.value};UseDevelopmentEmulator=true;"
+        )
+
+    def queue(self, path: str) -> Queue:
+        """The queue with this path, to look into; dead-letter queues and subscriptions are queues, too.
+
+        Raises:
+            EntityNotFoundError: there is none.
+        """
+        return self.entities.find(entity_path(path)).queue
+
+    def close(self) -> None:
+        """Send every client away and stop all timers."""
+        for connection in list(self.connections):
+            connection.fail(BrokerStoppingError("The broker is stopping."))
+        self.entities.close()
+
+
+@asynccontextmanager
+async def serve(
+    namespace: Namespace,
+    *,
+    port: int = 0,
+    key: SharedAccessKey | None = None,
+    max_message_bytes: int = STANDARD_MESSAGE_BYTES,
+    clock: Clock = system_clock,
+) -> AsyncIterator[Broker]:
+    """Serve ``namespace`` on loopback while the context is open; port 0 asks for a free one.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+    broker = Broker(namespace, key or SharedAccessKey(), max_message_bytes, clock)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(broker), LOOPBACK, port)
+    broker.port = server.sockets[0].getsockname()[1]
+    try:
+        yield broker
+    finally:
+        server.close()
+        broker.close()
+        try:
+            await asyncio.wait_for(server.wait_closed(), GOODBYE_SECONDS)
+        except TimeoutError:
+            server.abort_clients()
