@@ -150,7 +150,6 @@ class Application:
         """The health route. Only its deep checks build and ask the real services."""
         from shared.web.health import Health
 
-
         async def blobs() -> None:
             await self._azure_blobs.check()
 
