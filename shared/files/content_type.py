@@ -13,7 +13,9 @@ MAX_CONTENT_TYPE_CHARACTERS = 255
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*"'
 _MEDIA_TYPE = re.compile(rf"({_WORD}/{_WORD})(?:[ \t]*;[ \t]*(?:{_WORD}=(?:{_WORD}|{_QUOTED}))?)*[ \t]*")
-_FORMS = frozenset({"multipart/form-data", "application/x-www-form-urlencoded"})
+_ADDED_BY_TOOLS = "application/x-www-form-urlencoded"
+"""curl and Python's urllib declare any body to be this when their user declares nothing."""
+_FORM = "multipart/form-data"
 
 
 def checked_content_type(header: str | None) -> str:
@@ -26,8 +28,9 @@ def checked_content_type(header: str | None) -> str:
         raise UnsupportedMediaTypeError(
             "Content-Type must be a media type such as 'image/png' (RFC 9110 §8.3.1)."
         )
-    if match.group(1).lower() in _FORMS:
+    media_type = match.group(1).lower()
+    if media_type == _FORM:
         raise UnsupportedMediaTypeError(
             "Send the file's bytes as the body itself, with its own Content-Type; forms are not taken here."
         )
-    return value
+    return DEFAULT_CONTENT_TYPE if media_type == _ADDED_BY_TOOLS else value
