@@ -1,0 +1,1 @@
+"""Plays the Azure Functions host on this machine and drives Microsoft's Python worker library, unchanged."""
