@@ -24,9 +24,9 @@ DEFAULT_PORT = 7071
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the host; returns the exit status (2 when the options or the app's files cannot be used)."""
-    parsed = _parser().parse_args(arguments)
+    parsed = argument_parser().parse_args(arguments)
     try:
-        options = _options(parsed)
+        options = host_options(parsed)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -52,7 +52,11 @@ async def _run(options: HostOptions, console: Console) -> int:
     return await Host(options, console).run(asked_to_stop())
 
 
-def _options(parsed: argparse.Namespace) -> HostOptions:
+def host_options(parsed: argparse.Namespace) -> HostOptions:
+    """What the host is started with, from the command line, the app's files and the environment.
+
+    Raises SettingsError when they cannot be used.
+    """
     app_dir: Path = parsed.app_dir.resolve()
     if not app_dir.is_dir():
         raise SettingsError(f"There is no folder {app_dir}.")
@@ -64,7 +68,7 @@ def _options(parsed: argparse.Namespace) -> HostOptions:
         port=DEFAULT_PORT if port is None else port,
         config=read_host_config(app_dir / "host.json"),
         environment=environment,
-        keys=_keys(parsed) if parsed.auth else None,
+        keys=_keys(parsed),
         cors=CorsPolicy(settings.cors_origins, settings.cors_credentials),
         worker_processes=parsed.worker_processes
         or _whole_number(environment, "FUNCTIONS_WORKER_PROCESS_COUNT", 1),
@@ -77,7 +81,10 @@ def _options(parsed: argparse.Namespace) -> HostOptions:
     )
 
 
-def _keys(parsed: argparse.Namespace) -> HostKeys:
+def _keys(parsed: argparse.Namespace) -> HostKeys | None:
+    """The keys that callers must show. Where none are given, none are asked for, as with Core Tools."""
+    if parsed.auth is False:
+        return None
     if parsed.keys_file is not None:
         return keys_from_file(parsed.keys_file)
     if text := os.environ.get(KEYS_VARIABLE):
@@ -85,7 +92,7 @@ def _keys(parsed: argparse.Namespace) -> HostKeys:
             return parse_keys(json.loads(text), KEYS_VARIABLE)
         except ValueError as error:
             raise SettingsError(f"{KEYS_VARIABLE} is not JSON of the right shape: {error}") from error
-    return generate_keys()
+    return generate_keys() if parsed.auth else None
 
 
 def _whole_number(environment: dict[str, str], name: str, default: int) -> int:
@@ -97,7 +104,8 @@ def _whole_number(environment: dict[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def argument_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m local.functions_host",
         description="Run a function app (Python, v2 programming model) on this machine.",
@@ -110,8 +118,8 @@ def _parser() -> argparse.ArgumentParser:
         "--enable-auth",
         dest="auth",
         action="store_true",
-        default=True,
-        help="callers must show keys (default)",
+        default=None,
+        help="callers must show keys (default where keys are given)",
     )
     parser.add_argument("--no-auth", dest="auth", action="store_false", help="nobody has to show a key")
     parser.add_argument(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.functions_host.__main__ import argument_parser, host_options
 from local.functions_host.host_json import parse_host_config
 from local.functions_host.keys import AuthLevel, HostKeys, keys_from_file, parse_keys, parse_level
 from local.functions_host.settings import (
@@ -185,6 +186,23 @@ def test_level_of_a_binding() -> None:
 def test_keys_file_is_kept(tmp_path: Path) -> None:
     file = tmp_path / "deep" / "keys.json"
     assert keys_from_file(file) == keys_from_file(file)
+
+
+@pytest.mark.parametrize(
+    ("options", "asked_for"),
+    [
+        ([], False),
+        (["--enable-auth"], True),
+        (["--keys-file", "keys.json"], True),
+        (["--keys-file", "keys.json", "--no-auth"], False),
+    ],
+)
+def test_keys_are_asked_for_where_some_are_given(
+    tmp_path: Path, options: list[str], *, asked_for: bool
+) -> None:
+    in_folder = [str(tmp_path / option) if option.endswith(".json") else option for option in options]
+    parsed = argument_parser().parse_args([str(tmp_path), *in_folder])
+    assert (host_options(parsed).keys is not None) is asked_for
 
 
 @pytest.mark.parametrize(
