@@ -8,10 +8,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import requests
 
 from dropbell.command_line import main as dropbell
-from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, ROOT, RunningStack, running_stack
+from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, ROOT, RunningStack, running_stack, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +75,23 @@ def test_a_part_that_cannot_start_is_named_with_its_reason(tmp_path: Path) -> No
     assert "Service Bus" in ended.stderr
     assert str(base + 8) in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_the_parts_end_with_a_launcher_that_was_killed(tmp_path: Path) -> None:
+    ready_file = tmp_path / "ready.json"
+    launcher = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "local", "up", "--ready-file", str(ready_file)], cwd=ROOT
+    )
+    try:
+        wait_until(ready_file.exists, timeout_seconds=60)
+        parts = psutil.Process(launcher.pid).children(recursive=True)
+        assert len(parts) >= 8  # six parts, Azurite itself, a worker
+    finally:
+        launcher.kill()
+        launcher.wait()
+
+    _, alive = psutil.wait_procs(parts, timeout=20)
+    assert alive == []
 
 
 def test_a_token_for_a_user_and_for_an_app(stack: RunningStack) -> None:
