@@ -113,20 +113,11 @@ class Application:
     @cached_property
     def validator(self) -> TokenValidator:
         """Tells who is calling."""
-        from shared.identity.signing_keys import SigningKeys
-        from shared.identity.token import TokenPolicy, TokenValidator
+        from shared.identity.signing_keys import SigningKeyCaches
+        from shared.identity.token import TokenValidator
 
-        issuer = self.settings.token_issuer
-        policy = TokenPolicy(
-            issuer=issuer,
-            audiences=frozenset(self.settings.token_audiences),
-            discovery_url=f"{issuer.rstrip('/')}/.well-known/openid-configuration",
-            leeway_seconds=self.settings.token_leeway_seconds,
-        )
-        keys = SigningKeys(
-            self.json_source, self.clock, issuer=policy.issuer, discovery_url=policy.discovery_url
-        )
-        return TokenValidator(policy, keys, self.clock)
+        keys = SigningKeyCaches(self.json_source, self.clock)
+        return TokenValidator(self.settings.token_policy, keys, self.clock)
 
     @cached_property
     def intake(self) -> Intake:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import os
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -20,6 +22,16 @@ from pydantic import (
     SecretStr,
     ValidationError,
     model_validator,
+)
+
+from shared.identity.token import TokenPolicy
+from shared.identity.trusted_issuer import (
+    DISCOVERY_PATH,
+    ENTRA_V1,
+    ENTRA_V2,
+    OPENID_CONNECT,
+    TrustedIssuer,
+    single_tenant_template,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +73,74 @@ def _key(value: Any) -> Any:
 _DelaySeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
 
+def _json(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be a JSON list") from None
+
+
+_SHAPES = {"entra-v1": ENTRA_V1, "entra-v2": ENTRA_V2, "oidc": OPENID_CONNECT}
+_Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+
+
+class ClaimNames(BaseModel):
+    """Claims that take the place of those of the issuer's kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    tenant: str | None = None
+    subject: str | None = None
+    clients: _Names | None = None
+    scopes: _Names | None = None
+    roles: _Names | None = None
+    app_only: tuple[str, str] | None = None
+    """A claim and the value by which an app-only token is told."""
+
+
+class IssuerSetting(BaseModel):
+    """One of ``DROPBELL_TOKEN_ISSUERS``; docs/identity.md explains each member."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    kind: Literal["entra-v1", "entra-v2", "oidc"]
+    issuer: str = Field(min_length=1)
+    audiences: _Names
+    discovery_url: str | None = None
+    """None: the issuer's own, by OpenID Connect Discovery 1.0 §4."""
+    tenants: tuple[str, ...] = ()
+    algorithms: tuple[str, ...] = ("RS256",)
+    claims: ClaimNames = ClaimNames()
+    app_clients: tuple[str, ...] = ()
+
+    def row(self) -> TrustedIssuer:
+        """The issuer as the application knows it; raises ValueError that says what does not fit."""
+        issuer, tenants = self.issuer, frozenset(self.tenants)
+        shape = replace(_SHAPES[self.kind], **self.claims.model_dump(exclude_none=True))
+        if shape.tenant is not None and not tenants and (template := single_tenant_template(issuer)):
+            issuer, tenants = template[0], frozenset({template[1]})
+        discovery_url = self.discovery_url or issuer.rstrip("/") + DISCOVERY_PATH
+        _check_url("issuer", issuer)
+        _check_url("discovery_url", discovery_url)
+        return TrustedIssuer(
+            issuer,
+            frozenset(self.audiences),
+            discovery_url,
+            shape,
+            tenants,
+            frozenset(self.algorithms),
+            frozenset(client.lower() if shape.guids else client for client in self.app_clients),
+        )
+
+
+def _check_url(name: str, url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
+        raise ValueError(f"{name}: must be an https URL (plain http only on this machine)")
+
+
 class Settings(BaseModel):
     """What the application is told. Field aliases are the names of the environment variables."""
 
@@ -82,12 +162,25 @@ class Settings(BaseModel):
     table: str = Field("dropbell", alias="DROPBELL_TABLE", min_length=3)
     queue: str = Field("notifications", alias="DROPBELL_QUEUE", min_length=1)
 
-    token_issuer: str = Field(alias="DROPBELL_TOKEN_ISSUER", min_length=1)
-    """The exact ``iss`` of tokens: ``https://login.microsoftonline.com/<tenant id>/v2.0``."""
+    token_issuer: str | None = Field(None, alias="DROPBELL_TOKEN_ISSUER", min_length=1)
+    """The ``iss`` of Entra v2 tokens: ``https://login.microsoftonline.com/<tenant id>/v2.0``, or with
+    ``{tid}`` for the id of each of the tenants below."""
     token_audiences: Annotated[list[str], BeforeValidator(_comma_separated)] = Field(
-        alias="DROPBELL_TOKEN_AUDIENCES", min_length=1
+        [], alias="DROPBELL_TOKEN_AUDIENCES"
     )
     """The ``aud`` values taken, comma-separated: the client id of the API's app registration."""
+    token_tenants: Annotated[list[str], BeforeValidator(_comma_separated)] = Field(
+        [], alias="DROPBELL_TOKEN_TENANTS"
+    )
+    """The ids of the tenants let in, comma-separated, when the issuer has ``{tid}``."""
+    token_issuers: Annotated[list[IssuerSetting], BeforeValidator(_json)] = Field(
+        [], alias="DROPBELL_TOKEN_ISSUERS"
+    )
+    """Further issuers, a JSON list: Entra v1, other audiences, any OpenID Connect issuer."""
+    token_required_acrs: str | None = Field(
+        None, alias="DROPBELL_TOKEN_REQUIRED_ACRS", pattern=r"^[A-Za-z0-9_-]{1,64}$"
+    )
+    """The authentication context (Conditional Access) that users must have signed in with, such as ``c1``."""
     token_leeway_seconds: int = Field(60, alias="DROPBELL_TOKEN_LEEWAY_SECONDS", ge=0, le=300)
 
     public_url: str = Field(alias="DROPBELL_PUBLIC_URL", min_length=1)
@@ -120,14 +213,43 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _urls(self) -> Settings:
-        for name, url in (
-            ("DROPBELL_TOKEN_ISSUER", self.token_issuer),
-            ("DROPBELL_PUBLIC_URL", self.public_url),
-        ):
-            parts = urlsplit(url)
-            if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
-                raise ValueError(f"{name}: must be an https URL (plain http only on this machine)")
+        _check_url("DROPBELL_PUBLIC_URL", self.public_url)
         return self
+
+    @model_validator(mode="after")
+    def _issuers(self) -> Settings:
+        if self.token_issuer is None and not self.token_issuers:
+            raise ValueError("DROPBELL_TOKEN_ISSUER: is not set")
+        if self.token_issuer is not None and not self.token_audiences:
+            raise ValueError("DROPBELL_TOKEN_AUDIENCES: is not set")
+        _ = self.token_policy
+        return self
+
+    @property
+    def token_policy(self) -> TokenPolicy:
+        """Which tokens are believed; raises ValueError that names the setting that does not fit."""
+        wanted = {f"DROPBELL_TOKEN_ISSUERS.{number}": each for number, each in enumerate(self.token_issuers)}
+        if self.token_issuer is not None:
+            wanted["DROPBELL_TOKEN_ISSUER"] = IssuerSetting(
+                kind="entra-v2",
+                issuer=self.token_issuer,
+                audiences=tuple(self.token_audiences),
+                tenants=tuple(self.token_tenants),
+            )
+        rows = []
+        for name, each in wanted.items():
+            try:
+                rows.append(each.row())
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        try:
+            return TokenPolicy(
+                tuple(rows),
+                leeway_seconds=self.token_leeway_seconds,
+                required_acrs=self.token_required_acrs,
+            )
+        except ValueError as error:
+            raise ValueError(f"DROPBELL_TOKEN_ISSUERS: {error}") from None
 
     @property
     def lease_seconds(self) -> float:
@@ -152,7 +274,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _line(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0]) if location else ""
+    name = ".".join(map(str, location))
     text = "is not set" if message == "Field required" else message.removeprefix("Value error, ")
     return f"  {name}: {text}" if name else f"  {text}"
 

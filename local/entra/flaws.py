@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from local.entra.tokens import Claims
 
 _HOUR_SECONDS = 3600
-_MICROSOFT_GRAPH = "00000003-0000-0000-c000-000000000000"
+_ANOTHER_API = "7f6c1b52-6a0e-4a0e-9d4b-3a3f0c6d2e11"
 
 
 class Flaw(StrEnum):
@@ -61,7 +61,7 @@ def _wrong_issuer(claims: Claims) -> Claims:
 
 
 def _wrong_audience(_claims: Claims) -> Claims:
-    return {"aud": _MICROSOFT_GRAPH}
+    return {"aud": _ANOTHER_API}
 
 
 @cache

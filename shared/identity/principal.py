@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from shared.errors import PermissionDeniedError
 from shared.identity.challenge import insufficient_scope
 from shared.identity.permissions import APP_ROLES, OPERATOR_ROLES, SCOPES, Permission, least_grant
-
-if TYPE_CHECKING:
-    from typing import Final
-
-_OWNER_HEX_DIGITS: Final = 32
 
 
 class PrincipalKind(StrEnum):
@@ -28,8 +21,8 @@ class PrincipalKind(StrEnum):
 class Principal:
     """Who is calling, by a token whose signature and claims were verified.
 
-    ``tenant_id`` and ``object_id`` (claims ``tid`` and ``oid``) identify the caller for ever; ``client_id``
-    (claim ``azp``) is the program that calls. All three are GUIDs in lower case.
+    ``tenant_id`` and ``object_id`` identify the caller for ever: claims ``tid`` and ``oid`` at Entra (GUIDs
+    in lower case), the issuer and ``sub`` elsewhere. ``client_id`` is the program that calls.
     """
 
     kind: PrincipalKind
@@ -37,15 +30,6 @@ class Principal:
     object_id: str
     client_id: str
     permissions: frozenset[Permission]
-
-    @property
-    def owner(self) -> str:
-        """The name of the caller's partition: 32 hex digits that are stable and reveal nobody.
-
-        Table partitions and blob names carry it, so the way it is made must never change.
-        """
-        identity = f"{self.tenant_id}/{self.object_id}".lower()
-        return hashlib.sha256(identity.encode("ascii")).hexdigest()[:_OWNER_HEX_DIGITS]
 
 
 def require(principal: Principal, permission: Permission) -> None:

@@ -1,52 +1,73 @@
 """Bearer tokens: from an Authorization header to a principal.
 
-Order matters: no claim is believed before the signature is verified with a key of the issuer. Of the header,
-``alg`` must be the one algorithm on our list and ``kid`` picks among the issuer's keys; ``jku``, ``jwk``,
-``x5u`` and ``x5c``, by which a token would bring its own key, are never read (RFC 8725 §3).
+Order matters. Before the signature is verified, a token can only be refused, and its ``iss`` can only pick
+among the issuers that are configured. Of its header, ``alg`` must be on the list of that issuer and ``kid``
+picks among that issuer's keys; ``jku``, ``jwk``, ``x5u`` and ``x5c``, by which a token would bring its own
+key, are never read (RFC 8725 §3).
 """
 
 from __future__ import annotations
 
-import re
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.identity.challenge import token_missing, token_refused
-from shared.identity.claims import TokenPolicy, principal_from_claims
-from shared.identity.signing_keys import MAX_KID_CHARACTERS
+from shared.identity.challenge import token_refused
+from shared.identity.claims import check_authentication_context, is_for_graph, principal_from_claims
+from shared.identity.compact_token import UnverifiedToken, bearer_token, json_object, malformed
 
 if TYPE_CHECKING:
     import jwt
-    from jwt.types import Options
 
     from shared.identity.principal import Principal
-    from shared.identity.signing_keys import SigningKeys
+    from shared.identity.signing_keys import SigningKeyCaches
+    from shared.identity.trusted_issuer import ResolvedIssuer, TrustedIssuer
     from shared.ports import Clock
 
-__all__ = ["TokenPolicy", "TokenValidator", "bearer_token"]
+MAX_LEEWAY_SECONDS: Final = 300
+"""Most that clocks may be apart (Entra's own validation libraries allow five minutes)."""
 
-_ALGORITHMS: Final = ("RS256",)
-_TYPES: Final = frozenset({"jwt", "at+jwt"})
-_COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
-"""RFC 7515 §7.1; an unsigned token, whose third part is empty, does not match."""
 
-_MALFORMED: Final = "The Authorization header must hold one signed token: Bearer, a space, the token."
-_SIGNATURE_ONLY: Final[Options] = {
-    "verify_signature": True,
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-    "verify_iss": False,
-    "verify_sub": False,
-    "verify_jti": False,
-}
-"""PyJWT verifies the signature; the claims are judged by our own clock and policy (claims.py)."""
+@dataclass(frozen=True)
+class TokenPolicy:
+    """Which tokens are believed.
+
+    Args:
+        issuers: Whose tokens.
+        leeway_seconds: How far an issuer's clock and ours may be apart, at most 300.
+        max_token_bytes: Longer tokens are refused unread.
+        required_acrs: The authentication context that users must have signed in with, if any.
+    """
+
+    issuers: tuple[TrustedIssuer, ...]
+    leeway_seconds: int = 60
+    max_token_bytes: int = 16_384
+    required_acrs: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.leeway_seconds <= MAX_LEEWAY_SECONDS:
+            raise ValueError(f"leeway_seconds must lie between 0 and {MAX_LEEWAY_SECONDS}")
+        if self.max_token_bytes <= 0:
+            raise ValueError("max_token_bytes must be positive")
+        resolved = [issuer for row in self.issuers for issuer in row.resolved()]
+        if not resolved:
+            raise ValueError("a token policy needs an issuer")
+        if len({issuer.name for issuer in resolved}) != len(resolved):
+            raise ValueError("two rows trust the same issuer")
+        documents = {(issuer.discovery_url, issuer.documented_names) for issuer in resolved}
+        if len({url for url, _ in documents}) != len(documents):
+            raise ValueError("two issuers cannot share a discovery document")
+
+    @cached_property
+    def by_name(self) -> dict[str, ResolvedIssuer]:
+        """The issuers, each tenant's by its own ``iss``."""
+        return {issuer.name: issuer for row in self.issuers for issuer in row.resolved()}
 
 
 class TokenValidator:
     """Tells who is calling, or refuses."""
 
-    def __init__(self, policy: TokenPolicy, keys: SigningKeys, clock: Clock) -> None:
+    def __init__(self, policy: TokenPolicy, keys: SigningKeyCaches, clock: Clock) -> None:
         self._policy = policy
         self._keys = keys
         self._clock = clock
@@ -55,62 +76,59 @@ class TokenValidator:
         """The principal that the bearer token in ``authorization_header`` proves.
 
         Raises:
-            UnauthenticatedError: No token (``token-missing``), one that has expired (``token-expired``) or
-                one that proves nothing (``token-invalid``). ``reason`` holds the exact cause, for telemetry.
+            UnauthenticatedError: No token (``token-missing``), one that has expired (``token-expired``), one
+                that proves nothing (``token-invalid``) or too little (``claims-missing``). ``reason`` holds
+                the exact cause, for telemetry.
+            PermissionDeniedError: The user must sign in more strongly, and the client cannot be told how.
             UnavailableError: The issuer's keys could not be fetched and none were ever held.
         """
         token = bearer_token(authorization_header, self._policy.max_token_bytes)
-        key = await self._keys.find(_key_id(token))
-        if key is None:
+        unverified = UnverifiedToken.parse(token)
+        algorithm, key_id = unverified.algorithm, unverified.key_id
+        unverified.check_header()
+        issuer = self._issuer_of(unverified)
+        if algorithm not in issuer.row.algorithms:
+            raise token_refused("The token is signed in a way its issuer may not use.", reason="algorithm")
+        published = await self._keys.of(issuer).find(key_id)
+        if published is None:
             raise token_refused("The token is signed by a key that is not known.", reason="unknown-key")
-        return principal_from_claims(_verified_claims(token, key), self._policy, self._clock.now())
+        key = published.by_algorithm.get(algorithm)
+        if key is None:
+            raise token_refused("The token's key is for another algorithm.", reason="key-algorithm")
+        if not published.is_for(issuer):
+            raise token_refused("The token's key belongs to another issuer.", reason="key-issuer")
+        claims = _verified_claims(token, key, algorithm)
+        principal = principal_from_claims(
+            claims, issuer, self._clock.now(), leeway_seconds=self._policy.leeway_seconds
+        )
+        if self._policy.required_acrs is not None:
+            check_authentication_context(claims, principal, self._policy.required_acrs)
+        return principal
+
+    def _issuer_of(self, unverified: UnverifiedToken) -> ResolvedIssuer:
+        """The configured issuer that the token says it is from."""
+        if is_for_graph(unverified.header, unverified.claims):
+            raise token_refused(
+                "This is a token for Microsoft Graph, which only Graph can check; "
+                "ask for a token with a scope of this API.",
+                reason="graph",
+            )
+        name = unverified.claims.get("iss")
+        issuer = self._policy.by_name.get(name) if isinstance(name, str) else None
+        if issuer is None:
+            raise token_refused("The token comes from an issuer that is not trusted here.", reason="issuer")
+        return issuer
 
 
-def bearer_token(authorization_header: str | None, max_token_bytes: int) -> str:
-    """The one token in an Authorization header (RFC 6750 §2.1), well formed but not verified."""
-    if authorization_header is None or not authorization_header.strip():
-        raise token_missing("This needs a bearer token; sign in first.", reason="no-header")
-    scheme, _, token = authorization_header.strip(" \t").partition(" ")
-    if scheme.lower() != "bearer":
-        raise token_missing("This needs a bearer token; other schemes are not taken.", reason="other-scheme")
-    token = token.lstrip(" ")
-    if not token:
-        raise token_missing("This needs a bearer token; the header holds none.", reason="empty-token")
-    if len(token) > max_token_bytes:
-        raise token_refused("The token is too long.", reason="too-long")
-    if not _COMPACT_JWS.fullmatch(token):
-        raise token_refused(_MALFORMED, reason="malformed")
-    return token
-
-
-def _key_id(token: str) -> str:
-    """The ``kid`` of a token whose header is acceptable. Everything read here is still unproven."""
+def _verified_claims(token: str, key: jwt.PyJWK, algorithm: str) -> dict[str, Any]:
+    """The claims, read again from the bytes that the signature covers. They are judged in claims.py."""
     import jwt
+    from jwt import api_jws
 
     try:
-        header = jwt.get_unverified_header(token)
-    except (jwt.PyJWTError, ValueError, RecursionError):
-        # From None: the text of these errors can repeat the input.
-        raise token_refused(_MALFORMED, reason="header") from None
-    if header.get("alg") not in _ALGORITHMS:
-        raise token_refused("The token must be signed with RS256.", reason="algorithm")
-    if "crit" in header:
-        raise token_refused("The token asks for an extension that is not supported.", reason="crit")
-    media_type = header.get("typ", "JWT")
-    if not isinstance(media_type, str) or media_type.lower() not in _TYPES:
-        raise token_refused("The token is of another type than an access token.", reason="type")
-    key_id = header.get("kid")
-    if not isinstance(key_id, str) or not 0 < len(key_id) <= MAX_KID_CHARACTERS:
-        raise token_refused("The token does not name its signing key.", reason="kid")
-    return key_id
-
-
-def _verified_claims(token: str, key: jwt.PyJWK) -> dict[str, Any]:
-    import jwt
-
-    try:
-        return jwt.decode(token, key, algorithms=_ALGORITHMS, options=_SIGNATURE_ONLY)
+        verified = api_jws.decode_complete(token, key, algorithms=[algorithm])
     except jwt.InvalidSignatureError:
         raise token_refused("The signature of the token is not valid.", reason="signature") from None
-    except (jwt.PyJWTError, ValueError, RecursionError):
-        raise token_refused(_MALFORMED, reason="payload") from None
+    except (jwt.PyJWTError, ValueError):
+        raise malformed("malformed") from None
+    return json_object(verified["payload"])

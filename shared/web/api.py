@@ -10,10 +10,10 @@ from shared.errors import InvalidRequestError, NotFoundError, TooLargeError, Uns
 from shared.files import intake
 from shared.files.content_type import checked_content_type
 from shared.files.intake import Upload
-from shared.identity.permissions import Permission
 from shared.notifications.fan_out import deliveries_of
 from shared.web.bodies import DeliveryBody, DeliveryList, FileBody, NewSubscription, SubscriptionBody
 from shared.web.content_disposition import file_name
+from shared.web.routes import BASE_PATH
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from shared.web.call import Call, Front
 
 MAX_JSON_BYTES = 64 * 1024
-BASE_PATH = "/api/v1"
 
 
 class Api:
@@ -40,36 +39,30 @@ class Api:
 
     async def create_file(self, request: Request) -> Response:
         """``POST /files``: the body becomes a file."""
-        return await self._front.answer("create_file", request, Permission.FILES_WRITE, self._create_file)
+        return await self._front.answer("create_file", request, self._create_file)
 
     async def get_file(self, request: Request) -> Response:
         """``GET /files/{file_id}``."""
-        return await self._front.answer("get_file", request, Permission.FILES_READ, self._get_file)
+        return await self._front.answer("get_file", request, self._get_file)
 
     async def list_deliveries(self, request: Request) -> Response:
         """``GET /files/{file_id}/deliveries``: who was told, and how it went."""
-        return await self._front.answer(
-            "list_deliveries", request, Permission.DELIVERIES_READ, self._list_deliveries
-        )
+        return await self._front.answer("list_deliveries", request, self._list_deliveries)
 
     async def create_subscription(self, request: Request) -> Response:
         """``POST /subscriptions``."""
-        return await self._front.answer(
-            "create_subscription", request, Permission.SUBSCRIPTIONS_MANAGE, self._create_subscription
-        )
+        return await self._front.answer("create_subscription", request, self._create_subscription)
 
     async def get_subscription(self, request: Request) -> Response:
         """``GET /subscriptions/{subscription_id}``."""
-        return await self._front.answer(
-            "get_subscription", request, Permission.SUBSCRIPTIONS_MANAGE, self._get_subscription
-        )
+        return await self._front.answer("get_subscription", request, self._get_subscription)
 
     async def _create_file(self, call: Call) -> Response:
         headers = call.request.headers
         announced_size_bytes = _content_length(headers.get("content-length"))
         self._intake.check_size(announced_size_bytes)
         upload = Upload(
-            owner=call.caller.owner,
+            owner=call.owner,
             name=file_name(headers.get("content-disposition")),
             content_type=checked_content_type(headers.get("content-type")),
             announced_size_bytes=announced_size_bytes,
@@ -90,22 +83,20 @@ class Api:
     async def _create_subscription(self, call: Call) -> Response:
         wanted = NewSubscription.read(await _json_body(call))
         made, secret = await self._subscribing.subscribe(
-            call.caller.owner, channel=wanted.channel, target=wanted.target, events=set(wanted.events)
+            call.owner, channel=wanted.channel, target=wanted.target, events=set(wanted.events)
         )
         body = SubscriptionBody.of(made, secret=secret)
         return _json(body, 201, {"location": f"{BASE_PATH}/subscriptions/{body.id}", "etag": body.etag})
 
     async def _get_subscription(self, call: Call) -> Response:
-        found = await self._subscribing.find(
-            call.caller.owner, str(call.request.path_params["subscription_id"])
-        )
+        found = await self._subscribing.find(call.owner, str(call.request.path_params["subscription_id"]))
         if found is None:
             raise NotFoundError("You have no subscription of this id.")
         body = SubscriptionBody.of(found)
         return _json(body, headers={"etag": body.etag})
 
     async def _own_file(self, call: Call) -> File:
-        file = await intake.find(self._tables, call.caller.owner, str(call.request.path_params["file_id"]))
+        file = await intake.find(self._tables, call.owner, str(call.request.path_params["file_id"]))
         if file is None:
             raise NotFoundError("You have no file of this id.")
         return file

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
-from shared.errors import UploadIncompleteError
+from shared.errors import UnauthenticatedError, UploadIncompleteError
+from shared.identity.challenge import with_scope
+from shared.identity.owner import OWNER_HEADER, acting_owner
+from shared.identity.permissions import OPERATOR_ROLES, SCOPES, least_grant
 from shared.identity.principal import require
 from shared.telemetry.events import Event, record
 from shared.telemetry.trace_context import TraceContext
 from shared.web.problem import as_problem, problem_response
+from shared.web.routes import permission_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,6 +41,8 @@ class Call:
 
     request: Request
     caller: Principal
+    owner: str
+    """The partition to work on: the caller's own, or that of the owner whom an app acts for."""
     correlation_id: str
     trace: TraceContext
     """This request's own span."""
@@ -60,22 +66,21 @@ class Front:
         self._validator = validator
 
     async def answer(
-        self,
-        route: str,
-        request: Request,
-        permission: Permission,
-        work: Callable[[Call], Awaitable[Response]],
+        self, route: str, request: Request, work: Callable[[Call], Awaitable[Response]]
     ) -> Response:
-        """Authenticate, check the permission, do the work; turn every error into a problem."""
+        """Authenticate, check what the route needs, do the work; turn every error into a problem."""
         started = time.perf_counter()
         correlation_id = correlation_id_of(request.headers.get(CORRELATION_HEADER))
         trace = (TraceContext.parse(request.headers.get("traceparent")) or TraceContext.start()).child()
+        caller: Principal | None = None
         reason = None
         level = logging.INFO
         try:
-            caller = await self._validator.authenticate(request.headers.get("authorization"))
+            permission = permission_of(route)
+            caller = await self._authenticated(request, permission)
             require(caller, permission)
-            response = await work(Call(request, caller, correlation_id, trace))
+            owner = acting_owner(caller, _single(request, OWNER_HEADER))
+            response = await work(Call(request, caller, owner.partition, correlation_id, trace))
         except Exception as error:  # noqa: BLE001 - the edge: whatever happened, the client gets an answer
             problem = as_problem(error)
             reason = problem.reason or problem.code
@@ -91,10 +96,26 @@ class Front:
             status_code=response.status_code,
             duration_ms=round((time.perf_counter() - started) * 1000, 1),
             reason=reason,
+            caller=caller.kind.value if caller else None,
+            client_id=caller.client_id if caller else None,
             trace_id=trace.trace_id,
             correlation_id=correlation_id,
         )
         return response
+
+    async def _authenticated(self, request: Request, permission: Permission) -> Principal:
+        try:
+            return await self._validator.authenticate(_single(request, "authorization"))
+        except UnauthenticatedError as error:
+            grant = least_grant(permission, SCOPES) or least_grant(permission, OPERATOR_ROLES)
+            error.headers = with_scope(error.headers, grant)
+            raise
+
+
+def _single(request: Request, name: str) -> str | None:
+    """A header field; one sent more than once is joined, as HTTP reads it (RFC 9110 §5.3)."""
+    values = request.headers.getlist(name)
+    return ", ".join(values) if values else None
 
 
 def correlation_id_of(header: str | None) -> str:

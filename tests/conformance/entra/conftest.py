@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared.identity.signing_keys import SigningKeys
+from shared.identity.signing_keys import SigningKeyCaches
 from shared.identity.token import TokenPolicy, TokenValidator
-from tests.conformance.entra.issuer_process import API_CLIENT_ID, HttpJsonSource, running_issuer
+from shared.identity.trusted_issuer import TrustedIssuer
+from tests.conformance.entra.issuer_process import API_CLIENT_ID, TENANT_ID, HttpJsonSource, running_issuer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +33,12 @@ def validator(issuer: IssuerProcess) -> TokenValidator:
     return validator_for(issuer)
 
 
-def validator_for(issuer: IssuerProcess) -> TokenValidator:
-    policy = TokenPolicy(issuer.issuer, frozenset({API_CLIENT_ID}), issuer.discovery_url)
+def validator_for(issuer: IssuerProcess, *more: TrustedIssuer) -> TokenValidator:
+    row = TrustedIssuer(
+        issuer.issuer.replace(TENANT_ID, "{tid}"),
+        frozenset({API_CLIENT_ID}),
+        issuer.discovery_url,
+        tenants=frozenset({TENANT_ID}),
+    )
     clock = SystemClock()
-    keys = SigningKeys(HttpJsonSource(), clock, issuer=policy.issuer, discovery_url=policy.discovery_url)
-    return TokenValidator(policy, keys, clock)
+    return TokenValidator(TokenPolicy((row, *more)), SigningKeyCaches(HttpJsonSource(), clock), clock)

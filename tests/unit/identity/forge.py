@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from shared.errors import UnavailableError
+from shared.identity.signing_keys import SigningKeyCaches
+from shared.identity.token import TokenPolicy, TokenValidator
+from shared.identity.trusted_issuer import ENTRA_V1, OPENID_CONNECT, TrustedIssuer
 
 if TYPE_CHECKING:
     import asyncio
 
-ISSUER = "https://login.example/abcdef11-1111-4111-8111-111111111111/v2.0"
-DISCOVERY_URL = f"{ISSUER}/.well-known/openid-configuration"
-KEYS_URL = "https://login.example/keys"
 TENANT = "abcdef11-1111-4111-8111-111111111111"
+PARTNER = "abcdef11-2222-4222-8222-222222222222"
+"""A second tenant that is let in."""
+STRANGER = "abcdef11-3333-4333-8333-333333333333"
+"""A tenant that is not."""
+ISSUER = f"https://login.example/{TENANT}/v2.0"
+DISCOVERY_URL = f"{ISSUER}/.well-known/openid-configuration"
+V1_ISSUER = f"https://sts.example/{TENANT}/"
+V1_AUDIENCE = "api://dropbell"
+OIDC_ISSUER = "https://people.example/"
+OIDC_AUDIENCE = "https://dropbell.example/api"
+KEYS_URL = "https://login.example/keys"
 AUDIENCE = "22222222-2222-4222-8222-222222222222"
 USER = "33333333-3333-4333-8333-333333333333"
 CLIENT = "44444444-4444-4444-8444-444444444444"
@@ -28,6 +41,37 @@ NOW_SECONDS = int(NOW.timestamp())
 KID = "key-1"
 WEAK = "weak"
 """The name of a key of 1024 bits."""
+CURVE = "curve"
+"""The name of a key of curve P-256."""
+DAEMON = "55555555-5555-4555-8555-555555555555"
+"""A program whose app-only tokens lack the mark."""
+
+ENTRA = TrustedIssuer(
+    "https://login.example/{tid}/v2.0",
+    frozenset({AUDIENCE}),
+    "https://login.example/{tid}/v2.0/.well-known/openid-configuration",
+    tenants=frozenset({TENANT, PARTNER}),
+    app_clients=frozenset({DAEMON}),
+)
+ROWS = (
+    ENTRA,
+    TrustedIssuer(
+        "https://sts.example/{tid}/",
+        frozenset({V1_AUDIENCE}),
+        "https://login.example/{tid}/.well-known/openid-configuration",
+        ENTRA_V1,
+        frozenset({TENANT}),
+    ),
+    TrustedIssuer(
+        OIDC_ISSUER,
+        frozenset({OIDC_AUDIENCE}),
+        f"{OIDC_ISSUER}.well-known/openid-configuration",
+        replace(OPENID_CONNECT, app_only=("gty", "client-credentials")),
+        algorithms=frozenset({"RS256", "PS256", "ES256"}),
+    ),
+)
+"""One issuer of each kind."""
+DOCUMENTED = {issuer.discovery_url: issuer.name for row in ROWS for issuer in row.resolved()}
 
 
 @cache
@@ -40,6 +84,20 @@ def jwk(name: str = KID, **changes: Any) -> dict[str, Any]:
     """A published key; a change to None leaves the member out."""
     numbers = rsa_key(name).public_key().public_numbers()
     members = {"kty": "RSA", "use": "sig", "kid": name, "n": _uint(numbers.n), "e": _uint(numbers.e)}
+    return {key: value for key, value in (members | changes).items() if value is not None}
+
+
+@cache
+def ec_key() -> ec.EllipticCurvePrivateKey:
+    """The key pair ``CURVE``."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def ec_jwk(**changes: Any) -> dict[str, Any]:
+    """The published key ``CURVE``; a change to None leaves the member out."""
+    numbers = ec_key().public_key().public_numbers()
+    x, y = (b64(number.to_bytes(32)) for number in (numbers.x, numbers.y))
+    members = {"kty": "EC", "crv": "P-256", "use": "sig", "kid": CURVE, "x": x, "y": y}
     return {key: value for key, value in (members | changes).items() if value is not None}
 
 
@@ -65,6 +123,26 @@ def app_claims(**changes: Any) -> dict[str, Any]:
     return user_claims(**{"scp": None, "idtyp": "app", "roles": ["Files.Read.All"]} | changes)
 
 
+def v1_claims(**changes: Any) -> dict[str, Any]:
+    """Claims of a delegated token of Entra's version 1.0."""
+    entra = {"iss": V1_ISSUER, "aud": V1_AUDIENCE, "ver": "1.0", "azp": None, "appid": CLIENT}
+    return user_claims(**entra | changes)
+
+
+def oidc_claims(**changes: Any) -> dict[str, Any]:
+    """Claims of a user's token of a plain OpenID Connect issuer."""
+    claims = {
+        "iss": OIDC_ISSUER,
+        "aud": [OIDC_AUDIENCE, f"{OIDC_ISSUER}userinfo"],
+        "iat": NOW_SECONDS - 10,
+        "exp": NOW_SECONDS + 3600,
+        "sub": "people|7",
+        "azp": "web",
+        "scope": "openid Files.Read",
+    }
+    return {key: value for key, value in (claims | changes).items() if value is not None}
+
+
 def token(claims: object, *, signed_by: str = KID, **header: Any) -> str:
     """A token signed with RS256 whatever its header says; a header change to None leaves the member out."""
     members = {"typ": "JWT", "alg": "RS256", "kid": KID} | header
@@ -78,6 +156,20 @@ def signed(header: bytes, payload: bytes, signed_by: str = KID, signature_bytes:
     signing_input = f"{b64(header)}.{b64(payload)}"
     signature = rsa_key(signed_by).sign(signing_input.encode(), padding.PKCS1v15(), hashes.SHA256())
     return f"{signing_input}.{b64(signature[:signature_bytes])}"
+
+
+def token_by(algorithm: str, claims: object, signed_by: str, **header: Any) -> str:
+    """A token signed with PS256 or ES256."""
+    members = {"typ": "JWT", "alg": algorithm, "kid": signed_by} | header
+    signing_input = f"{b64(json_bytes(members))}.{b64(json_bytes(claims))}"
+    content = signing_input.encode()
+    if algorithm == "ES256":
+        numbers = decode_dss_signature(ec_key().sign(content, ec.ECDSA(hashes.SHA256())))
+        signature = b"".join(number.to_bytes(32) for number in numbers)
+    else:
+        pss = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
+        signature = rsa_key(signed_by).sign(content, pss, hashes.SHA256())
+    return f"{signing_input}.{b64(signature)}"
 
 
 def json_bytes(value: object) -> bytes:
@@ -103,11 +195,15 @@ class FakeClock:
         self.time += timedelta(seconds=seconds)
 
 
+HONEST = object()
+
+
 class FakeIssuer:
     """shared.ports.JsonSource: answers with its documents, or not at all, and counts what it is asked."""
 
     def __init__(self, *keys: dict[str, Any]) -> None:
-        self.discovery: object = {"issuer": ISSUER, "jwks_uri": KEYS_URL}
+        self.discovery: object = HONEST
+        """Takes the place of every discovery document."""
         self.key_set: object = {"keys": list(keys or [jwk()])}
         self.down = False
         self.key_fetches = 0
@@ -121,8 +217,18 @@ class FakeIssuer:
             await self.gate.wait()
         if self.down:
             raise UnavailableError("The issuer did not answer.", reason="down")
-        if url == DISCOVERY_URL:
-            return self.discovery
+        if url in DOCUMENTED:
+            honest = {"issuer": DOCUMENTED[url], "jwks_uri": KEYS_URL}
+            return honest if self.discovery is HONEST else self.discovery
         assert url == KEYS_URL
         self.key_fetches += 1
         return self.key_set
+
+
+def validator_of(
+    *rows: TrustedIssuer, source: FakeIssuer | None = None, clock: FakeClock | None = None, **policy: Any
+) -> TokenValidator:
+    """A validator that trusts ``rows``, or one issuer of each kind."""
+    clock = clock or FakeClock()
+    keys = SigningKeyCaches(source or FakeIssuer(jwk(), ec_jwk()), clock)
+    return TokenValidator(TokenPolicy(rows or ROWS, **policy), keys, clock)

@@ -75,12 +75,3 @@ def test_a_missing_permission_is_named_with_what_would_help(
 def test_writing_does_not_follow_from_reading() -> None:
     with pytest.raises(PermissionDeniedError):
         require(principal(PrincipalKind.USER, Permission.FILES_READ), Permission.FILES_WRITE)
-
-
-def test_the_owner_is_a_stable_name_that_reveals_nobody() -> None:
-    owner = principal(PrincipalKind.USER).owner
-    # A known answer: data stored under this name must stay reachable for ever.
-    assert owner == "5147f734a18a9d845825aad209b13e7f"
-    assert principal(PrincipalKind.APP, Permission.FILES_READ).owner == owner
-    other_tenant = Principal(PrincipalKind.USER, OBJECT, TENANT, OBJECT, frozenset())
-    assert other_tenant.owner != owner

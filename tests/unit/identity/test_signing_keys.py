@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 from typing import Any
 
 import pytest
 
 from shared.errors import UnavailableError
 from shared.identity.signing_keys import KeyCacheTimes, SigningKeys, usable_keys
-from tests.unit.identity.forge import DISCOVERY_URL, ISSUER, KID, WEAK, FakeClock, FakeIssuer, jwk
+from tests.unit.identity.forge import DISCOVERY_URL, ISSUER, KID, WEAK, FakeClock, FakeIssuer, ec_jwk, jwk
 
 TIMES = KeyCacheTimes(
     refresh_after_seconds=1000,
@@ -24,7 +26,7 @@ class Cache:
         self.issuer = FakeIssuer(*keys)
         self.clock = FakeClock()
         self.keys = SigningKeys(
-            self.issuer, self.clock, issuer=ISSUER, discovery_url=DISCOVERY_URL, times=TIMES
+            self.issuer, self.clock, issuers=frozenset({ISSUER}), discovery_url=DISCOVERY_URL, times=TIMES
         )
 
     async def knows(self, kid: str = KID) -> bool:
@@ -104,18 +106,6 @@ async def test_a_withdrawn_key_is_gone_with_the_next_refresh() -> None:
     assert not await cache.knows(KID)
 
 
-async def test_made_up_key_ids_cause_one_fetch_per_cooldown() -> None:
-    cache = Cache()
-    await cache.knows()
-    for number in range(100):
-        assert not await cache.knows(f"made-up-{number}")
-    assert cache.issuer.key_fetches == 2
-    cache.clock.advance(30)
-    for number in range(100):
-        assert not await cache.knows(f"made-up-{number}")
-    assert cache.issuer.key_fetches == 3
-
-
 async def test_fifty_unknown_key_ids_at_once_share_one_fetch() -> None:
     cache = Cache()
     await cache.knows()
@@ -139,12 +129,21 @@ async def test_a_known_key_does_not_wait_for_the_search_for_an_unknown_one() -> 
     assert not await searching
 
 
-async def test_the_last_good_keys_serve_while_the_issuer_is_down() -> None:
+async def test_the_last_good_keys_serve_while_the_issuer_is_down(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dropbell")
     cache = Cache()
     await cache.knows()
+    assert not caplog.messages
     cache.issuer.down = True
     cache.clock.advance(10 * 24 * 3600)
     assert await cache.knows()
+    (warning,) = (json.loads(message) for message in caplog.messages)
+    assert warning == {
+        "event": "dropbell.signing_keys.stale",
+        "discovery_url": DISCOVERY_URL,
+        "age_seconds": 10 * 24 * 3600,
+        "reason": "down",
+    }
     asked = cache.issuer.asked
     assert await cache.knows()
     assert not await cache.knows("made-up")
@@ -194,6 +193,8 @@ async def test_without_any_keys_the_service_is_unavailable_and_recovers() -> Non
         None,
         [],
         {},
+        {"issuer": [ISSUER], "jwks_uri": "https://login.example/keys"},
+        {"jwks_uri": "https://login.example/keys"},
         {"issuer": "https://attacker.example", "jwks_uri": "https://login.example/keys"},
         {"issuer": ISSUER},
         {"issuer": ISSUER, "jwks_uri": 1},
@@ -243,6 +244,14 @@ async def test_a_broken_key_set_does_not_replace_good_keys(document: object) -> 
         jwk("other", e="AA"),
         jwk("other", e="Ag"),
         jwk(WEAK),
+        jwk("other", issuer=7),
+        jwk("other", alg="ES256"),
+        ec_jwk(crv="P-384"),
+        ec_jwk(crv=None),
+        ec_jwk(alg="RS256"),
+        ec_jwk(y=None),
+        ec_jwk(y="AAAA"),
+        ec_jwk(use="enc"),
     ],
 )
 def test_a_broken_key_is_left_out_and_the_others_stay(broken: object) -> None:
@@ -252,11 +261,26 @@ def test_a_broken_key_is_left_out_and_the_others_stay(broken: object) -> None:
 def test_of_two_keys_with_one_id_the_first_counts() -> None:
     first, second = jwk(), jwk("other", kid=KID)
     keys = usable_keys({"keys": [first, second]})
-    assert keys[KID].key == usable_keys({"keys": [first]})[KID].key
+    assert (
+        keys[KID].by_algorithm["RS256"].key == usable_keys({"keys": [first]})[KID].by_algorithm["RS256"].key
+    )
 
 
-def test_a_key_without_use_and_algorithm_is_taken_for_rs256() -> None:
-    assert usable_keys({"keys": [jwk(use=None)]})[KID].algorithm_name == "RS256"
+@pytest.mark.parametrize(
+    ("key", "algorithms"),
+    [
+        (jwk(use=None), {"RS256", "PS256"}),
+        (jwk(alg="RS256"), {"RS256"}),
+        (jwk(alg="PS256"), {"PS256"}),
+        (ec_jwk(), {"ES256"}),
+        (ec_jwk(alg="ES256"), {"ES256"}),
+    ],
+)
+def test_a_key_is_for_the_algorithms_of_its_type_or_for_its_own(
+    key: dict[str, Any], algorithms: set[str]
+) -> None:
+    (found,) = usable_keys({"keys": [key]}).values()
+    assert found.by_algorithm.keys() == algorithms
 
 
 def test_private_members_and_certificates_are_not_looked_at() -> None:
