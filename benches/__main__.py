@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from benches import upload
+from benches import token, upload
 
-BENCHES = {"upload": upload.run}
+BENCHES = {"token": token.run, "upload": upload.run}
 
 
 def main(names: list[str]) -> int:

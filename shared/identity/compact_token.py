@@ -7,11 +7,16 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from shared.identity.challenge import token_missing, token_refused
 from shared.identity.signing_keys import MAX_KID_CHARACTERS
 from shared.identity.trusted_issuer import ALGORITHMS
+
+if TYPE_CHECKING:
+    import jwt
+
+    from shared.errors import UnauthenticatedError
 
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _COMPACT_JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -21,19 +26,33 @@ _MALFORMED: Final = "The Authorization header must hold one signed token: Bearer
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """What a token says of itself. It can be refused for that; nothing may be believed because of it."""
+    """What a token says of itself. It can be refused for that; nothing may be believed because of it.
+
+    Raises UnauthenticatedError, as all of its methods do.
+    """
 
     header: dict[str, Any]
     claims: dict[str, Any]
+    signing_input: bytes
+    signature: bytes
 
     @classmethod
     def parse(cls, token: str) -> UnverifiedToken:
-        """The parts of a compact JWS; raises UnauthenticatedError for what is not one, in one way only."""
-        header, payload, signature = token.split(".")
-        _bytes_of(signature, "malformed")
+        """The parts of a compact JWS, of the form that ``bearer_token`` lets through."""
+        signing_input, _, signature = token.rpartition(".")
+        header, _, payload = signing_input.partition(".")
         return cls(
-            json_object(_bytes_of(header, "header"), "header"), json_object(_bytes_of(payload, "payload"))
+            header=_json_object(_bytes_of(header, "header"), "header"),
+            claims=_json_object(_bytes_of(payload, "payload"), "payload"),
+            signing_input=signing_input.encode("ascii"),
+            signature=_bytes_of(signature, "malformed"),
         )
+
+    def verified_claims(self, key: jwt.PyJWK) -> dict[str, Any]:
+        """The claims, once the signature over the very bytes they were read from is verified."""
+        if not key.Algorithm.verify(self.signing_input, key.key, self.signature):
+            raise token_refused("The signature of the token is not valid.", reason="signature")
+        return self.claims
 
     @property
     def algorithm(self) -> str:
@@ -73,23 +92,23 @@ def bearer_token(authorization_header: str | None, max_token_bytes: int) -> str:
     if len(token) > max_token_bytes:
         raise token_refused("The token is too long.", reason="too-long")
     if not _COMPACT_JWS.fullmatch(token):
-        raise malformed("malformed")
+        raise _malformed("malformed")
     return token
 
 
-def json_object(content: bytes, part: str = "payload") -> dict[str, Any]:
+def _json_object(content: bytes, part: str) -> dict[str, Any]:
     """A JSON object in which no name comes twice (RFC 7519 §4) and no number is none."""
     try:
         value = json.loads(content, object_pairs_hook=_without_duplicates, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         # From None: the text of these errors can repeat the input.
-        raise malformed(part) from None
+        raise _malformed(part) from None
     if not isinstance(value, dict):
-        raise malformed(part)
+        raise _malformed(part)
     return value
 
 
-def malformed(reason: str) -> Exception:
+def _malformed(reason: str) -> UnauthenticatedError:
     """The refusal of what is no token."""
     return token_refused(_MALFORMED, reason=reason)
 
@@ -99,9 +118,9 @@ def _bytes_of(part: str, reason: str) -> bytes:
     try:
         content = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
     except binascii.Error:
-        raise malformed(reason) from None
+        raise _malformed(reason) from None
     if base64.urlsafe_b64encode(content).rstrip(b"=") != part.encode():
-        raise malformed(reason)
+        raise _malformed(reason)
     return content
 
 

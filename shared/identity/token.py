@@ -10,15 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from shared.identity.challenge import token_refused
 from shared.identity.claims import check_authentication_context, is_for_graph, principal_from_claims
-from shared.identity.compact_token import UnverifiedToken, bearer_token, json_object, malformed
+from shared.identity.compact_token import UnverifiedToken, bearer_token
 
 if TYPE_CHECKING:
-    import jwt
-
     from shared.identity.principal import Principal
     from shared.identity.signing_keys import SigningKeyCaches
     from shared.identity.trusted_issuer import ResolvedIssuer, TrustedIssuer
@@ -82,8 +80,7 @@ class TokenValidator:
             PermissionDeniedError: The user must sign in more strongly, and the client cannot be told how.
             UnavailableError: The issuer's keys could not be fetched and none were ever held.
         """
-        token = bearer_token(authorization_header, self._policy.max_token_bytes)
-        unverified = UnverifiedToken.parse(token)
+        unverified = UnverifiedToken.parse(bearer_token(authorization_header, self._policy.max_token_bytes))
         algorithm, key_id = unverified.algorithm, unverified.key_id
         unverified.check_header()
         issuer = self._issuer_of(unverified)
@@ -97,7 +94,7 @@ class TokenValidator:
             raise token_refused("The token's key is for another algorithm.", reason="key-algorithm")
         if not published.is_for(issuer):
             raise token_refused("The token's key belongs to another issuer.", reason="key-issuer")
-        claims = _verified_claims(token, key, algorithm)
+        claims = unverified.verified_claims(key)
         principal = principal_from_claims(
             claims, issuer, self._clock.now(), leeway_seconds=self._policy.leeway_seconds
         )
@@ -118,17 +115,3 @@ class TokenValidator:
         if issuer is None:
             raise token_refused("The token comes from an issuer that is not trusted here.", reason="issuer")
         return issuer
-
-
-def _verified_claims(token: str, key: jwt.PyJWK, algorithm: str) -> dict[str, Any]:
-    """The claims, read again from the bytes that the signature covers. They are judged in claims.py."""
-    import jwt
-    from jwt import api_jws
-
-    try:
-        verified = api_jws.decode_complete(token, key, algorithms=[algorithm])
-    except jwt.InvalidSignatureError:
-        raise token_refused("The signature of the token is not valid.", reason="signature") from None
-    except (jwt.PyJWTError, ValueError):
-        raise malformed("malformed") from None
-    return json_object(verified["payload"])

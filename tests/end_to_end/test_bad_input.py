@@ -41,6 +41,12 @@ def blobs(stack: RunningStack) -> set[str]:
         ("unsigned", "token-invalid"),
         ("unknown_kid", "token-invalid"),
         ("hs256_public_key", "token-invalid"),
+        ("revoked_key", "token-invalid"),
+        ("v1", "token-invalid"),
+        ("graph", "token-invalid"),
+        ("other_tenant", "token-invalid"),
+        ("app_with_scopes", "token-invalid"),
+        ("huge", "token-invalid"),
     ],
 )
 def test_a_token_that_proves_nothing_gets_401(stack: RunningStack, flaw: str, code: str) -> None:

@@ -61,6 +61,22 @@ async def test_minted_tokens_grant_what_was_asked_for(
         ("unsigned", "malformed"),
         ("unknown_kid", "unknown-key"),
         ("hs256_public_key", "algorithm"),
+        ("audience_list", "audience"),
+        ("graph", "graph"),
+        ("v1", "issuer"),
+        ("other_tenant", "issuer"),
+        ("tenant_mismatch", "tenant"),
+        ("tenant_not_a_guid", "claim:tid"),
+        ("no_grant", "no-grant"),
+        ("app_with_scopes", "app-with-scopes"),
+        ("duplicate_claim", "payload"),
+        ("huge", "too-long"),
+        ("revoked_key", "unknown-key"),
+        ("key_in_header", "signature"),
+        ("key_address_in_header", "signature"),
+        ("critical_header", "crit"),
+        ("tampered", "signature"),
+        ("truncated_signature", "signature"),
     ],
 )
 @pytest.mark.parametrize("caller", [{"user": "alice"}, {"app": "ingest-app"}])
@@ -68,6 +84,21 @@ async def test_each_flaw_is_found(
     issuer: IssuerProcess, validator: TokenValidator, caller: dict[str, str], flaw: str, reason: str
 ) -> None:
     assert await refusal(validator, issuer.mint(**caller, flaw=flaw)) == reason
+
+
+async def test_an_app_token_without_its_mark_is_no_app_token(
+    issuer: IssuerProcess, validator: TokenValidator
+) -> None:
+    token = issuer.mint(app="ingest-app", flaw="app_without_idtyp")
+    assert await refusal(validator, token) == "no-grant"
+
+
+@pytest.mark.parametrize("caller", [{"user": "olga"}, {"app": "ingest-app"}])
+async def test_scopes_that_look_like_grants_permit_nothing(
+    issuer: IssuerProcess, validator: TokenValidator, caller: dict[str, str]
+) -> None:
+    principal = await validator.authenticate(f"Bearer {issuer.mint(**caller, flaw='wrong_scope')}")
+    assert principal.permissions == frozenset()
 
 
 async def test_a_token_without_scopes_and_roles_is_refused(

@@ -275,6 +275,7 @@ def test_a_form_that_cannot_be_understood_is_refused(
         ({"user": "alice", "app": "ingest-app"}, 400),
         ({"app": "ingest-app", "scopes": ["Files.Read"]}, 400),
         ({"user": "alice", "flaw": "ugly"}, 400),
+        ({"user": "alice", "flaw": "app_without_idtyp"}, 400),
         ({"user": "alice", "lifetime_seconds": 0}, 400),
         ({"user": "alice", "scopes": ["Files.Steal"]}, 400),
         ({"user": "alice", "roles": ["Emperor"]}, 400),

@@ -1,0 +1,181 @@
+"""Who gets what from every route: one table, over the real HTTP stack."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from shared.web.routes import ROUTES
+from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, ROOT, RunningStack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from shared.web.routes import Route
+
+DIRECTORY = json.loads((ROOT / "local" / "entra" / "directory.json").read_text())
+TENANT = DIRECTORY["tenant_id"]
+ALICE, BOB = (f"{TENANT}/{user['object_id']}" for user in DIRECTORY["users"][:2])
+ELSEWHERE = f"11111111-1111-4111-8111-111111111111/{DIRECTORY['users'][0]['object_id']}"
+EVERY_ROLE = [role for role in DIRECTORY["api"]["app_roles"] if role.endswith(".All")]
+OPERATIONS = ["Operations.Read", "Operations.Redrive"]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A wish for the issuer, and whom the caller says it acts for. No wish: no token."""
+
+    wish: Mapping[str, Any] | None
+    acts_for: str | None = None
+
+
+CALLERS = {
+    "owner": Caller({"user": "alice"}),
+    "owner, naming herself": Caller({"user": "alice"}, ALICE),
+    "owner, without scopes for files": Caller({"user": "alice", "flaw": "wrong_scope"}),
+    "other user": Caller({"user": "bob"}),
+    "other user, naming the owner": Caller({"user": "bob"}, ALICE),
+    "app with the role": Caller({"app": "ingest-app", "roles": EVERY_ROLE}),
+    "app with the role, for the owner": Caller({"app": "ingest-app", "roles": EVERY_ROLE}, ALICE),
+    "app with the role, for another": Caller({"app": "ingest-app", "roles": EVERY_ROLE}, BOB),
+    "app with the role, for another tenant": Caller({"app": "ingest-app", "roles": EVERY_ROLE}, ELSEWHERE),
+    "app with the role, for nobody": Caller({"app": "ingest-app", "roles": EVERY_ROLE}, "alice"),
+    "app without the role": Caller({"app": "ingest-app", "roles": OPERATIONS}),
+    "app without the role, for the owner": Caller({"app": "ingest-app", "roles": OPERATIONS}, ALICE),
+    "operator": Caller({"user": "olga"}),
+    "operator, naming the owner": Caller({"user": "olga"}, ALICE),
+    "anonymous": Caller(None),
+    "anonymous, naming the owner": Caller(None, ALICE),
+}
+
+OPEN_TO_THEIR_OWN = {
+    "owner": 200,
+    "owner, naming herself": 200,
+    "owner, without scopes for files": 403,
+    "other user": 404,
+    "other user, naming the owner": 403,
+    "app with the role": 404,
+    "app with the role, for the owner": 200,
+    "app with the role, for another": 404,
+    "app with the role, for another tenant": 403,
+    "app with the role, for nobody": 400,
+    "app without the role": 403,
+    "app without the role, for the owner": 403,
+    "operator": 404,
+    "operator, naming the owner": 403,
+    "anonymous": 401,
+    "anonymous, naming the owner": 401,
+}
+"""What is asked for by an id is there for its owner, and for nobody else."""
+OPEN_TO_CREATE = {
+    caller: 201 if status in {200, 404} else status for caller, status in OPEN_TO_THEIR_OWN.items()
+}
+"""Everybody with the permission makes things, each in their own partition."""
+
+MATRIX = {
+    "create_file": OPEN_TO_CREATE,
+    "get_file": OPEN_TO_THEIR_OWN,
+    "list_deliveries": OPEN_TO_THEIR_OWN,
+    "create_subscription": OPEN_TO_CREATE,
+    "get_subscription": OPEN_TO_THEIR_OWN,
+}
+CODES = {
+    "owner, without scopes for files": "permission-missing",
+    "other user, naming the owner": "owner-not-allowed",
+    "app with the role, for another tenant": "owner-not-allowed",
+    "app with the role, for nobody": "invalid-owner",
+    "app without the role": "permission-missing",
+    "app without the role, for the owner": "permission-missing",
+    "operator, naming the owner": "owner-not-allowed",
+    "anonymous": "token-missing",
+    "anonymous, naming the owner": "token-missing",
+}
+"""The error's code; ``not-found`` for the others."""
+BODIES: Mapping[str, Mapping[str, Any]] = {
+    "create_file": {"data": b"ring"},
+    "create_subscription": {"json": {"channel": "webhook", "target": "https://example.com/never-called"}},
+}
+
+
+class Callers:
+    """Sends requests as each caller, with one token for each."""
+
+    def __init__(self, stack: RunningStack) -> None:
+        self._stack = stack
+        self._tokens = {
+            name: stack.token(**caller.wish) for name, caller in CALLERS.items() if caller.wish is not None
+        }
+        self.ids = {
+            "file_id": self.send("owner", "POST", "/files", data=b"mine").json()["id"],
+            "subscription_id": self.send(
+                "owner", "POST", "/subscriptions", **BODIES["create_subscription"]
+            ).json()["id"],
+        }
+        """What belongs to the owner."""
+
+    def send(self, caller: str, method: str, path: str, **body: Any) -> requests.Response:
+        acts_for = CALLERS[caller].acts_for
+        headers = {"authorization": f"Bearer {self._tokens[caller]}"} if caller in self._tokens else {}
+        if acts_for is not None:
+            headers["dropbell-owner"] = acts_for
+        url = self._stack.url(path)
+        return requests.request(method, url, headers=headers, timeout=HTTP_TIMEOUT_SECONDS, **body)
+
+
+@pytest.fixture(scope="module")
+def callers(stack: RunningStack) -> Callers:
+    return Callers(stack)
+
+
+def test_every_route_and_every_caller_is_in_the_table() -> None:
+    assert MATRIX.keys() == {route.name for route in ROUTES}
+    assert all(row.keys() == CALLERS.keys() for row in MATRIX.values())
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+def test_each_caller_gets_what_the_table_says(callers: Callers, route: Route, caller: str) -> None:
+    path = route.path.format(**callers.ids)
+
+    answer = callers.send(caller, route.method, path, **BODIES.get(route.name, {}))
+
+    assert answer.status_code == MATRIX[route.name][caller], answer.text
+    if not answer.ok:
+        assert answer.json()["type"] == f"/api/problems/{CODES.get(caller, 'not-found')}"
+    assert ("www-authenticate" in answer.headers) == (answer.status_code in {401, 403}) or (
+        CODES.get(caller) == "owner-not-allowed"
+    )
+
+
+@pytest.mark.parametrize("route", ["/files", "/subscriptions"])
+def test_what_somebody_else_owns_looks_like_what_is_not_there(callers: Callers, route: str) -> None:
+    there = callers.ids["file_id" if route == "/files" else "subscription_id"]
+    absent = there[:-1] + ("0" if there[-1] != "0" else "1")
+    answers = [callers.send("other user", "GET", f"{route}/{each}") for each in (there, absent)]
+    told = [{**answer.json(), "correlation_id": ""} for answer in answers]
+    assert told[0] == told[1]
+
+
+def test_what_an_app_makes_for_an_owner_belongs_to_that_owner(callers: Callers) -> None:
+    made = callers.send("app with the role, for the owner", "POST", "/files", data=b"for Alice").json()["id"]
+    statuses = {
+        caller: callers.send(caller, "GET", f"/files/{made}").status_code
+        for caller in (
+            "owner",
+            "app with the role, for the owner",
+            "app with the role",
+            "other user",
+            "operator",
+        )
+    }
+    assert statuses == {
+        "owner": 200,
+        "app with the role, for the owner": 200,
+        "app with the role": 404,
+        "other user": 404,
+        "operator": 404,
+    }
