@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
-    model_validator,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ STORAGE = "DropbellStorage"
 """Name of the storage connection, as the triggers use it."""
 SERVICE_BUS = "DropbellServiceBus"
 """Name of the Service Bus connection, as the triggers use it."""
+CONNECTIONS: Mapping[str, frozenset[str]] = {
+    STORAGE: frozenset({f"{STORAGE}__blobServiceUri", f"{STORAGE}__tableServiceUri"}),
+    SERVICE_BUS: frozenset({f"{SERVICE_BUS}__fullyQualifiedNamespace"}),
+}
+"""A connection string, or these and a managed identity instead."""
 BLOB_SOURCE = "DROPBELL_BLOB_TRIGGER_SOURCE"
 EVENT_GRID = "EventGrid"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -58,6 +63,18 @@ def _key(value: Any) -> Any:
     return raw
 
 
+def _https_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or (parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK_HOSTS)):
+        raise ValueError("must be an https URL with a host (plain http only on this machine)")
+    return url
+
+
+_Url = Annotated[str, AfterValidator(_https_url)]
 _DelaySeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
 
@@ -82,7 +99,7 @@ class Settings(BaseModel):
     table: str = Field("dropbell", alias="DROPBELL_TABLE", min_length=3)
     queue: str = Field("notifications", alias="DROPBELL_QUEUE", min_length=1)
 
-    token_issuer: str = Field(alias="DROPBELL_TOKEN_ISSUER", min_length=1)
+    token_issuer: _Url = Field(alias="DROPBELL_TOKEN_ISSUER")
     """The exact ``iss`` of tokens: ``https://login.microsoftonline.com/<tenant id>/v2.0``."""
     token_audiences: Annotated[list[str], BeforeValidator(_comma_separated)] = Field(
         alias="DROPBELL_TOKEN_AUDIENCES", min_length=1
@@ -90,7 +107,7 @@ class Settings(BaseModel):
     """The ``aud`` values taken, comma-separated: the client id of the API's app registration."""
     token_leeway_seconds: int = Field(60, alias="DROPBELL_TOKEN_LEEWAY_SECONDS", ge=0, le=300)
 
-    public_url: str = Field(alias="DROPBELL_PUBLIC_URL", min_length=1)
+    public_url: _Url = Field(alias="DROPBELL_PUBLIC_URL")
     """Base URL that clients and links use, without a path."""
     secrets_key: Annotated[bytes, BeforeValidator(_key)] = Field(alias="DROPBELL_SECRETS_KEY", repr=False)
     """32 bytes in base64 that encrypt the signing secrets of subscriptions at rest."""
@@ -108,27 +125,6 @@ class Settings(BaseModel):
     )
     """Hosts (or ``host:port``) that may be private and plain http. For local use; empty in Azure."""
 
-    @model_validator(mode="after")
-    def _connections(self) -> Settings:
-        if self.storage is None and not (self.blob_service_uri and self.table_service_uri):
-            raise ValueError(
-                f"{STORAGE}: set it, or {STORAGE}__blobServiceUri and {STORAGE}__tableServiceUri"
-            )
-        if self.service_bus is None and not self.service_bus_namespace:
-            raise ValueError(f"{SERVICE_BUS}: set it, or {SERVICE_BUS}__fullyQualifiedNamespace")
-        return self
-
-    @model_validator(mode="after")
-    def _urls(self) -> Settings:
-        for name, url in (
-            ("DROPBELL_TOKEN_ISSUER", self.token_issuer),
-            ("DROPBELL_PUBLIC_URL", self.public_url),
-        ):
-            parts = urlsplit(url)
-            if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
-                raise ValueError(f"{name}: must be an https URL (plain http only on this machine)")
-        return self
-
     @property
     def lease_seconds(self) -> float:
         """How long a claim of a delivery holds."""
@@ -142,19 +138,24 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """
     names = {str(field.alias) for field in Settings.model_fields.values()}
     known = {name: environment[name] for name in names if environment.get(name, "").strip()}
+    wrong = [
+        _line(connection, "set it, or " + " and ".join(sorted(instead)))
+        for connection, instead in CONNECTIONS.items()
+        if connection not in known and not known.keys() >= instead
+    ]
     try:
-        return Settings.model_validate(known)
+        settings = Settings.model_validate(known)
     except ValidationError as error:
-        lines = [
-            _line(item["loc"], item["msg"]) for item in error.errors(include_input=False, include_url=False)
-        ]
-        raise SettingsError("Settings are missing or wrong:\n" + "\n".join(lines)) from None
+        faults = error.errors(include_input=False, include_url=False)
+        wrong += [_line(str(fault["loc"][0]), fault["msg"]) for fault in faults]
+    if wrong:
+        raise SettingsError("Settings are missing or wrong:\n" + "\n".join(wrong))
+    return settings
 
 
-def _line(location: tuple[int | str, ...], message: str) -> str:
-    name = str(location[0]) if location else ""
+def _line(name: str, message: str) -> str:
     text = "is not set" if message == "Field required" else message.removeprefix("Value error, ")
-    return f"  {name}: {text}" if name else f"  {text}"
+    return f"  {name}: {text}"
 
 
 def blob_trigger_source(environment: Mapping[str, str] = os.environ) -> str:
