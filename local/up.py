@@ -178,11 +178,11 @@ class Stack:
         return self._part("Azurite", *arguments, health_ports=self._storage)
 
     def _service_bus(self) -> PartProcess:
-        return self._part(
-            "Service Bus",
-            *("local.service_bus", "--port", self._ports.service_bus, "--config", SERVICE_BUS_CONFIG),
-            health_ports=[self._ports.service_bus],
-        )
+        arguments: list[str | Path | int] = ["local.service_bus", "--port", self._ports.service_bus]
+        arguments += ["--config", SERVICE_BUS_CONFIG]
+        if self._keeps_data:
+            arguments += ["--data-dir", self._folder("service_bus")]
+        return self._part("Service Bus", *arguments, health_ports=[self._ports.service_bus])
 
     def _entra(self) -> PartProcess:
         arguments: list[str | Path | int] = ["local.entra", "--port", self._ports.issuer]

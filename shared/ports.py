@@ -59,7 +59,9 @@ class BlobStore(Protocol):
 
         ``metadata`` is called once, after the last byte, so that it can carry a digest of the content.
         Memory stays bounded whatever the size. An exception out of ``content`` passes through and leaves
-        nothing visible. Raises EntityExistsError when the name is taken, UnavailableError on a failing store.
+        nothing visible. Asking again for the same name, size, type and metadata is the same write: it returns
+        the blob that is there. Raises EntityExistsError when the name is taken by another write,
+        UnavailableError on a failing store.
         """
         ...
 
@@ -128,7 +130,9 @@ class TableStore(Protocol):
     async def apply(self, changes: Sequence[Change]) -> Sequence[str]:
         """Carry out 1 to 100 changes of one partition, all or none; returns the new ETags (empty: deleted).
 
-        Raises EntityExistsError, EntityMissingError or EntityChangedError for the change that did not fit.
+        Raises EntityExistsError, EntityMissingError or EntityChangedError for the change that did not fit;
+        UnavailableError, which leaves open whether the changes were made; ValueError for changes that no
+        service would take together.
         """
         ...
 
@@ -151,6 +155,7 @@ class MessageQueue(Protocol):
         """Send all of ``messages`` in as few transfers as the size limit allows.
 
         Raises UnavailableError when the queue did not accept them all; sending all again is then safe.
+        Raises ValueError, and sends nothing, for a message that is too large for the queue.
         """
         ...
 
@@ -170,7 +175,7 @@ class HttpSender(Protocol):
     async def post(
         self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
     ) -> HttpAnswer:
-        """Post ``body``, follow no redirect, read a bounded part of the answer.
+        """Post ``body``, follow no redirect; the status counts even if the answer's body does not come.
 
         Raises TargetNotAllowedError for an address the policy forbids, TargetFailedError when no answer came
         within ``timeout_seconds``.

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
     ValidationError,
-    model_validator,
 )
 
 from shared.identity.token import TokenPolicy
@@ -41,6 +41,11 @@ STORAGE = "DropbellStorage"
 """Name of the storage connection, as the triggers use it."""
 SERVICE_BUS = "DropbellServiceBus"
 """Name of the Service Bus connection, as the triggers use it."""
+CONNECTIONS: Mapping[str, frozenset[str]] = {
+    STORAGE: frozenset({f"{STORAGE}__blobServiceUri", f"{STORAGE}__tableServiceUri"}),
+    SERVICE_BUS: frozenset({f"{SERVICE_BUS}__fullyQualifiedNamespace"}),
+}
+"""A connection string, or these and a managed identity instead."""
 BLOB_SOURCE = "DROPBELL_BLOB_TRIGGER_SOURCE"
 EVENT_GRID = "EventGrid"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -70,6 +75,18 @@ def _key(value: Any) -> Any:
     return raw
 
 
+def _https_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or (parts.scheme != "https" and not (parts.scheme == "http" and host in LOOPBACK_HOSTS)):
+        raise ValueError("must be an https URL with a host (plain http only on this machine)")
+    return url
+
+
+_Url = Annotated[str, AfterValidator(_https_url)]
 _DelaySeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
 
@@ -106,9 +123,9 @@ class IssuerSetting(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     kind: Literal["entra-v1", "entra-v2", "oidc"]
-    issuer: str = Field(min_length=1)
+    issuer: _Url
     audiences: _Names
-    discovery_url: str | None = None
+    discovery_url: _Url | None = None
     """None: the issuer's own, by OpenID Connect Discovery 1.0 §4."""
     tenants: tuple[str, ...] = ()
     algorithms: tuple[str, ...] = ("RS256",)
@@ -122,8 +139,6 @@ class IssuerSetting(BaseModel):
         if shape.tenant is not None and not tenants and (template := single_tenant_template(issuer)):
             issuer, tenants = template[0], frozenset({template[1]})
         discovery_url = self.discovery_url or issuer.rstrip("/") + DISCOVERY_PATH
-        _check_url("issuer", issuer)
-        _check_url("discovery_url", discovery_url)
         return TrustedIssuer(
             issuer,
             frozenset(self.audiences),
@@ -133,12 +148,6 @@ class IssuerSetting(BaseModel):
             frozenset(self.algorithms),
             frozenset(client.lower() if shape.guids else client for client in self.app_clients),
         )
-
-
-def _check_url(name: str, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in LOOPBACK_HOSTS):
-        raise ValueError(f"{name}: must be an https URL (plain http only on this machine)")
 
 
 class Settings(BaseModel):
@@ -162,11 +171,11 @@ class Settings(BaseModel):
     table: str = Field("dropbell", alias="DROPBELL_TABLE", min_length=3)
     queue: str = Field("notifications", alias="DROPBELL_QUEUE", min_length=1)
 
-    token_issuer: str | None = Field(None, alias="DROPBELL_TOKEN_ISSUER", min_length=1)
+    token_issuer: _Url | None = Field(None, alias="DROPBELL_TOKEN_ISSUER")
     """The ``iss`` of Entra v2 tokens: ``https://login.microsoftonline.com/<tenant id>/v2.0``, or with
     ``{tid}`` for the id of each of the tenants below."""
     token_audiences: Annotated[list[str], BeforeValidator(_comma_separated)] = Field(
-        [], alias="DROPBELL_TOKEN_AUDIENCES"
+        [], alias="DROPBELL_TOKEN_AUDIENCES", min_length=1
     )
     """The ``aud`` values taken, comma-separated: the client id of the API's app registration."""
     token_tenants: Annotated[list[str], BeforeValidator(_comma_separated)] = Field(
@@ -183,7 +192,7 @@ class Settings(BaseModel):
     """The authentication context (Conditional Access) that users must have signed in with, such as ``c1``."""
     token_leeway_seconds: int = Field(60, alias="DROPBELL_TOKEN_LEEWAY_SECONDS", ge=0, le=300)
 
-    public_url: str = Field(alias="DROPBELL_PUBLIC_URL", min_length=1)
+    public_url: _Url = Field(alias="DROPBELL_PUBLIC_URL")
     """Base URL that clients and links use, without a path."""
     secrets_key: Annotated[bytes, BeforeValidator(_key)] = Field(alias="DROPBELL_SECRETS_KEY", repr=False)
     """32 bytes in base64 that encrypt the signing secrets of subscriptions at rest."""
@@ -201,34 +210,10 @@ class Settings(BaseModel):
     )
     """Hosts (or ``host:port``) that may be private and plain http. For local use; empty in Azure."""
 
-    @model_validator(mode="after")
-    def _connections(self) -> Settings:
-        if self.storage is None and not (self.blob_service_uri and self.table_service_uri):
-            raise ValueError(
-                f"{STORAGE}: set it, or {STORAGE}__blobServiceUri and {STORAGE}__tableServiceUri"
-            )
-        if self.service_bus is None and not self.service_bus_namespace:
-            raise ValueError(f"{SERVICE_BUS}: set it, or {SERVICE_BUS}__fullyQualifiedNamespace")
-        return self
-
-    @model_validator(mode="after")
-    def _urls(self) -> Settings:
-        _check_url("DROPBELL_PUBLIC_URL", self.public_url)
-        return self
-
-    @model_validator(mode="after")
-    def _issuers(self) -> Settings:
-        if self.token_issuer is None and not self.token_issuers:
-            raise ValueError("DROPBELL_TOKEN_ISSUER: is not set")
-        if self.token_issuer is not None and not self.token_audiences:
-            raise ValueError("DROPBELL_TOKEN_AUDIENCES: is not set")
-        _ = self.token_policy
-        return self
-
     @property
     def token_policy(self) -> TokenPolicy:
         """Which tokens are believed; raises ValueError that names the setting that does not fit."""
-        wanted = {f"DROPBELL_TOKEN_ISSUERS.{number}": each for number, each in enumerate(self.token_issuers)}
+        wanted = {f"DROPBELL_TOKEN_ISSUERS: {number}": each for number, each in enumerate(self.token_issuers)}
         if self.token_issuer is not None:
             wanted["DROPBELL_TOKEN_ISSUER"] = IssuerSetting(
                 kind="entra-v2",
@@ -264,19 +249,43 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     """
     names = {str(field.alias) for field in Settings.model_fields.values()}
     known = {name: environment[name] for name in names if environment.get(name, "").strip()}
+    wrong = [
+        _line(connection, "set it, or " + " and ".join(sorted(instead)))
+        for connection, instead in CONNECTIONS.items()
+        if connection not in known and not known.keys() >= instead
+    ]
+    wrong += [_line(name, "Field required") for name in _missing_for_tokens(known)]
     try:
-        return Settings.model_validate(known)
+        settings = Settings.model_validate(known)
+        if not wrong:
+            _ = settings.token_policy
     except ValidationError as error:
-        lines = [
-            _line(item["loc"], item["msg"]) for item in error.errors(include_input=False, include_url=False)
-        ]
-        raise SettingsError("Settings are missing or wrong:\n" + "\n".join(lines)) from None
+        faults = error.errors(include_input=False, include_url=False)
+        wrong += [_line(_place(fault["loc"]), fault["msg"]) for fault in faults]
+    except ValueError as error:
+        wrong.append(f"  {error}")
+    if wrong:
+        raise SettingsError("Settings are missing or wrong:\n" + "\n".join(wrong))
+    return settings
 
 
-def _line(location: tuple[int | str, ...], message: str) -> str:
-    name = ".".join(map(str, location))
+def _missing_for_tokens(known: Mapping[str, str]) -> list[str]:
+    """An issuer and its audiences, unless issuers are listed otherwise."""
+    needed = ("DROPBELL_TOKEN_ISSUER", "DROPBELL_TOKEN_AUDIENCES")
+    if "DROPBELL_TOKEN_ISSUERS" in known and needed[0] not in known:
+        return []
+    return [name for name in needed if name not in known]
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    """The setting, and where in it."""
+    name, *inside = location
+    return ": ".join([str(name), *([".".join(map(str, inside))] if inside else [])])
+
+
+def _line(name: str, message: str) -> str:
     text = "is not set" if message == "Field required" else message.removeprefix("Value error, ")
-    return f"  {name}: {text}" if name else f"  {text}"
+    return f"  {name}: {text}"
 
 
 def blob_trigger_source(environment: Mapping[str, str] = os.environ) -> str:

@@ -1,4 +1,4 @@
-"""``python -m local.service_bus --config FILE [--port N]``."""
+"""``python -m local.service_bus --config FILE [--port N] [--data-dir DIR]``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from local.part import log_to_stdout, stop_requested
 from local.service_bus.cbs import SharedAccessKey
@@ -19,6 +19,7 @@ from local.service_bus.server import (
     STANDARD_MESSAGE_BYTES,
     serve,
 )
+from local.service_bus.storage import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         asyncio.run(_run(namespace, options))
+    except StorageError as error:
+        print(error, file=sys.stderr)
+        return 1
     except OSError as error:
         reason = error.strerror or error
         print(f"The broker cannot listen on {LOOPBACK}:{options.port}: {reason}.", file=sys.stderr)
@@ -52,12 +56,17 @@ async def _run(namespace: Namespace, options: argparse.Namespace) -> None:
     limit = PREMIUM_MESSAGE_BYTES if options.premium else STANDARD_MESSAGE_BYTES
     stopping = asyncio.create_task(stop_requested())
     await asyncio.sleep(0)  # signals are watched before anybody is told that we are here
-    async with serve(namespace, port=options.port, key=key, max_message_bytes=limit) as broker:
+    async with serve(
+        namespace, port=options.port, key=key, max_message_bytes=limit, data_dir=options.data_dir
+    ) as broker:
         print(
             f"Service Bus broker listening on {LOOPBACK}:{broker.port} - {broker.connection_string}",
             flush=True,
         )
-        await stopping
+        ends: list[asyncio.Future[Any]] = [stopping, broker.failed]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if broker.failed.done():
+        raise broker.failed.result()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -67,6 +76,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--config", type=Path, required=True, help="file as Microsoft's emulator takes it")
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one")
+    parser.add_argument(
+        "--data-dir", type=Path, help="keep the queues in this folder, over the end of the broker"
+    )
     parser.add_argument(
         "--key-name",
         default=os.environ.get(KEY_NAME_VARIABLE) or default.name,

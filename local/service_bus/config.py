@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from local.service_bus.queue import QueueSettings
+from local.service_bus.message import MAX_MILLISECONDS
+from local.service_bus.queue_settings import QueueSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -230,7 +231,7 @@ class _Section:
         if not self._values.get(name):
             self._values.pop(name, None)
             return None
-        return self.duration_ms(name, 1, 2**63)
+        return self.duration_ms(name, 1, MAX_MILLISECONDS)
 
     def name(self) -> str:
         name = self.text("Name", "")

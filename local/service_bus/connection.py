@@ -143,6 +143,9 @@ class Connection(asyncio.Protocol):
         data, self._unsent = b"".join(self._unsent), []
         if not data or self._transport.is_closing():
             return
+        if not self.broker.commit():  # what cannot be kept is not to be told
+            self._transport.abort()
+            return
         self._transport.write(data)
         if self._transport.get_write_buffer_size() > GIVE_UP_AT_BYTES:
             _LOG.warning("closed a connection: %s", SlowConsumerError("the client does not read"))

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Protocol
 
 from local.service_bus.addresses import MANAGEMENT_SUFFIX
 from local.service_bus.errors import EntityNotFoundError, NotAllowedError, SessionLockLostError
-from local.service_bus.queue import Queue, with_dead_letters
+from local.service_bus.storage import open_queue, open_with_dead_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from local.service_bus.config import Namespace, TopicSettings
+    from local.service_bus.config import Namespace
     from local.service_bus.errors import BrokerError
     from local.service_bus.message import EncodedMessage
     from local.service_bus.message_sessions import SessionLock
+    from local.service_bus.queue import Queue
     from local.service_bus.settlement import Settlement
+    from local.service_bus.storage import Storage
     from local.service_bus.stored import StoredMessage
 
 type Clock = Callable[[], int]
@@ -203,12 +205,9 @@ class TopicEntity(QueueEntity):
 
     gives_messages = False
 
-    def __init__(self, settings: TopicSettings, clock: Clock) -> None:
-        super().__init__(Queue(settings.queue, None), clock)
-        self.subscriptions = [
-            QueueEntity(with_dead_letters(subscription), clock, takes_messages=False)
-            for subscription in settings.subscriptions
-        ]
+    def __init__(self, queue: Queue, subscriptions: Sequence[QueueEntity], clock: Clock) -> None:
+        super().__init__(queue, clock)
+        self.subscriptions = subscriptions
 
     def _hand_out_messages(self, now_ms: int) -> None:
         while (message := self.queue.take_next(now_ms)) is not None:
@@ -232,14 +231,18 @@ class TopicEntity(QueueEntity):
 class Entities:
     """The entities of a namespace, by address."""
 
-    def __init__(self, namespace: Namespace, clock: Clock) -> None:
+    def __init__(self, namespace: Namespace, storage: Storage, clock: Clock) -> None:
         self._roots: list[QueueEntity] = [
-            QueueEntity(with_dead_letters(settings), clock) for settings in namespace.queues
+            QueueEntity(open_with_dead_letters(settings, storage), clock) for settings in namespace.queues
         ]
         self._by_path: dict[str, QueueEntity] = {}
-        for topic_settings in namespace.topics:
-            topic = TopicEntity(topic_settings, clock)
-            self._roots += [topic, *topic.subscriptions]
+        for topic in namespace.topics:
+            subscriptions = [
+                QueueEntity(open_with_dead_letters(settings, storage), clock, takes_messages=False)
+                for settings in topic.subscriptions
+            ]
+            topic_queue = open_queue(topic.queue, None, storage)
+            self._roots += [TopicEntity(topic_queue, subscriptions, clock), *subscriptions]
         for entity in self._roots:
             self._by_path[entity.path.lower()] = entity
             if entity.dead_letters is not None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from local.service_bus.codec import decode, decode_raw_map, encode, skip
+from local.service_bus.decoding import decode, decode_raw_map, skip
+from local.service_bus.encoding import encode
 from local.service_bus.errors import ArgumentError, DecodeError
 from local.service_bus.values import Described, Encoded, Int, Symbol, Timestamp, UInt, ULong
 
@@ -23,6 +24,8 @@ DATA, SEQUENCE, VALUE, FOOTER = range(0x75, 0x79)
 MAX_ID_LENGTH = 128
 """Most characters of a message id or a session id (service-bus-quotas)."""
 MAX_UINT = 0xFFFF_FFFF
+MAX_MILLISECONDS = 2**62
+"""Times and durations beyond it are taken for it; so it and any time of today add up to a signed long."""
 
 _MESSAGE_ID, _REPLY_TO, _GROUP_ID = 0, 4, 10  # positions in the properties section
 _DURABLE, _PRIORITY, _TTL = 0, 1, 2  # positions in the header section
@@ -195,6 +198,20 @@ def encode_message(message: EncodedMessage, broker: BrokerProperties) -> bytes:
     )
 
 
+def encode_sent_message(message: EncodedMessage) -> bytes:
+    """The bytes of a message as its sender sent it: ``parse_message`` makes the same of them again."""
+    return b"".join(
+        (
+            _section(HEADER, [message.durable, message.priority, message.time_to_live_ms]),
+            _section(DELIVERY_ANNOTATIONS, dict(message.delivery_annotations)),
+            _section(MESSAGE_ANNOTATIONS, dict(message.annotations)),
+            message.properties,
+            message.application_properties,
+            message.body,
+        )
+    )
+
+
 def parse_request(data: bytes) -> Request:
     """A request to ``$cbs`` or ``$management``.
 
@@ -271,7 +288,7 @@ def _session_id(value: object) -> str | None:
 def _milliseconds(value: object, name: str) -> int | None:
     if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
         raise ArgumentError(f"{name} is not a number of milliseconds.")
-    return None if value is None else int(value)
+    return None if value is None else min(int(value), MAX_MILLISECONDS)
 
 
 def _scheduled_enqueue_time(annotations: Mapping[object, Encoded]) -> int | None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from local.service_bus.changes import SessionStateSet
 from local.service_bus.errors import SessionCannotBeLockedError, SessionLockLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from local.service_bus.changes import Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,16 @@ class _MessageSession:
 class MessageSessions:
     """The sessions of one queue."""
 
-    def __init__(self, lock_duration_ms: int) -> None:
+    def __init__(self, lock_duration_ms: int, observe: Observer) -> None:
         self._lock_duration_ms = lock_duration_ms
+        self._observe = observe
         self._sessions: dict[str, _MessageSession] = {}
         self._lost: list[tuple[str, object]] = []
+
+    def restore(self, states: Iterable[SessionStateSet]) -> None:
+        """Have the application's states again; nobody holds a session."""
+        for change in states:
+            self._apply(change)
 
     def lock(self, session_id: str, holder: object, now_ms: int) -> SessionLock:
         """Lock a session for ``holder``.
@@ -103,9 +112,14 @@ class MessageSessions:
 
     def set_state(self, session_id: str, state: bytes | None, now_ms: int) -> None:
         """Set or clear the application's state of a session."""
-        session = self._sessions.setdefault(session_id, _MessageSession())
-        session.state = state
-        session.state_updated_at_ms = now_ms
+        change = SessionStateSet(session_id, state, now_ms)
+        self._apply(change)
+        self._observe(change)
+
+    def _apply(self, change: SessionStateSet) -> None:
+        session = self._sessions.setdefault(change.session_id, _MessageSession())
+        session.state = change.state
+        session.state_updated_at_ms = change.updated_at_ms
 
     def with_state(self, updated_after_ms: int | None) -> set[str]:
         """The sessions that have a state; or those whose state changed after ``updated_after_ms``."""

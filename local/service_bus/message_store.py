@@ -7,22 +7,30 @@ import itertools
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from local.service_bus.changes import MessageAdded, MessageChanged, MessageRemoved
 from local.service_bus.errors import ArgumentError, MessageNotFoundError
 from local.service_bus.stored import MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from local.service_bus.changes import KeptQueue, Observer
     from local.service_bus.stored import StoredMessage
 
 
 class MessageStore:
     """Messages by number. Active ones stand in lines: one for each session, or line ``None``."""
 
-    def __init__(self) -> None:
+    def __init__(self, observe: Observer) -> None:
+        self._observe = observe
         self._numbers = itertools.count(1)
         self._messages: dict[int, StoredMessage] = {}  # in order of sequence number, for those only grow
         self._lines: defaultdict[str | None, list[int]] = defaultdict(list)
+
+    def restore(self, kept: KeptQueue) -> None:
+        """Have messages and the count of sequence numbers again; lining up is the caller's."""
+        self._numbers = itertools.count(kept.next_sequence_number)
+        self._messages = {message.sequence_number: message for message in kept.messages}
 
     def next_number(self) -> int:
         """A sequence number that was never given out before."""
@@ -31,10 +39,16 @@ class MessageStore:
     def add(self, message: StoredMessage) -> None:
         """Keep a message under its sequence number, which must be the newest."""
         self._messages[message.sequence_number] = message
+        self._observe(MessageAdded(message))
+
+    def changed(self, message: StoredMessage) -> None:
+        """Tell that something about a message is new that has to be kept."""
+        self._observe(MessageChanged(message))
 
     def remove(self, message: StoredMessage) -> None:
         """Forget a message. Its place in a line is skipped when it comes up."""
         del self._messages[message.sequence_number]
+        self._observe(MessageRemoved(message.sequence_number))
 
     def get(self, number: int) -> StoredMessage | None:
         """The message with this sequence number, if it is here."""

@@ -10,7 +10,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from local.service_bus.codec import decode, encode
+from local.service_bus.decoding import decode
+from local.service_bus.encoding import encode
 from local.service_bus.errors import BrokerError, InvalidFieldError
 from local.service_bus.values import Array, Described, Symbol, UByte, UInt, ULong, UShort
 

@@ -1,4 +1,4 @@
-"""The semantics of a Service Bus queue, without I/O and without a clock.
+"""What clients can do with a Service Bus queue, without I/O and without a clock.
 
 Every operation is told the time. Before it acts, what became due until then happens: locks expire, scheduled
 messages are enqueued, messages expire. ``next_due_ms`` says when to call ``advance`` if nobody else calls.
@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from local.service_bus.due_times import DueTimes
+from local.service_bus.changes import unobserved
 from local.service_bus.duplicates import DuplicateHistory
 from local.service_bus.errors import (
     MessageLockLostError,
@@ -24,65 +22,49 @@ from local.service_bus.errors import (
     NotAllowedError,
     SessionLockLostError,
 )
-from local.service_bus.message_sessions import MessageSessions
-from local.service_bus.message_store import MessageStore
+from local.service_bus.lifecycle import Lifecycle
 from local.service_bus.settlement import Outcome, Settlement
-from local.service_bus.stored import LOCKED_STATES, MessageEvent, MessageState, StoredMessage
+from local.service_bus.stored import MessageState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
+    from local.service_bus.changes import KeptQueue, Observer
     from local.service_bus.message import EncodedMessage
     from local.service_bus.message_sessions import SessionLock
-
-DEAD_LETTER_SUFFIX = "/$DeadLetterQueue"
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSettings:
-    """How a queue behaves; times in milliseconds, ``None`` where there is no limit."""
-
-    name: str
-    lock_duration_ms: int = 60_000
-    max_delivery_count: int | None = 10
-    default_time_to_live_ms: int | None = None
-    dead_letter_on_expiration: bool = False
-    requires_session: bool = False
-    duplicate_window_ms: int | None = None
-
-    def for_dead_letters(self) -> QueueSettings:
-        """Dead letters never expire, are delivered without limit, and are not in sessions."""
-        name = self.name + DEAD_LETTER_SUFFIX
-        return QueueSettings(name, self.lock_duration_ms, max_delivery_count=None)
-
-
-class _Due(Enum):
-    ENQUEUE = auto()
-    LOCK_EXPIRY = auto()
-    MESSAGE_EXPIRY = auto()
-    SESSION_LOCK_EXPIRY = auto()
+    from local.service_bus.queue_settings import QueueSettings
+    from local.service_bus.stored import StoredMessage
 
 
 class Queue:
-    """A queue or a subscription; without ``dead_letters`` it is itself a dead-letter queue."""
+    """A queue or a subscription; without ``dead_letters`` it is itself a dead-letter queue.
+
+    ``observe`` is told what has to be kept for ``restore`` in a later process.
+    """
 
     def __init__(
         self,
         settings: QueueSettings,
         dead_letters: Queue | None,
         *,
+        observe: Observer = unobserved,
         new_lock_token: Callable[[], UUID] = uuid.uuid4,
     ) -> None:
         self.settings = settings
         self.dead_letters = dead_letters
-        self._new_lock_token = new_lock_token
-        self._store = MessageStore()
-        self._locks: dict[UUID, StoredMessage] = {}
-        self._due: DueTimes[tuple[_Due, Hashable]] = DueTimes()
-        self._sessions = MessageSessions(settings.lock_duration_ms)
+        dead_life: Lifecycle | None = None if dead_letters is None else dead_letters.life
+        self.life: Lifecycle = Lifecycle(settings, dead_life, observe, new_lock_token)
+        self._store = self.life.store
+        self._sessions = self.life.sessions
         window_ms = settings.duplicate_window_ms
-        self._duplicates = None if window_ms is None else DuplicateHistory(window_ms)
+        self._duplicates = None if window_ms is None else DuplicateHistory(window_ms, observe)
+
+    def restore(self, kept: KeptQueue) -> None:
+        """Become the queue that ``kept`` is of; to be called once, on a queue that was not used yet."""
+        self.life.restore(kept)
+        if self._duplicates is not None:
+            self._duplicates.restore(kept.remembered_ids)
 
     # Sending
 
@@ -106,23 +88,10 @@ class Queue:
         original = history.find(content.message_id, now_ms) if history is not None else None
         if original is not None:
             return original
-        message = self._store_new(content, now_ms)
+        number = self.life.arrive(content, now_ms)
         if history is not None:
-            history.remember(content.message_id, message.sequence_number, now_ms)
-        due_ms = content.scheduled_enqueue_time_ms
-        if due_ms is not None and due_ms > now_ms:
-            message.state = MessageState.SCHEDULED
-            self._due.set((_Due.ENQUEUE, message.sequence_number), due_ms)
-        else:
-            self._start_time_to_live(message)
-            self._make_ready(message, now_ms)
-        return message.sequence_number
-
-    def _store_new(self, content: EncodedMessage, now_ms: int) -> StoredMessage:
-        number = self._store.next_number()
-        message = StoredMessage(content, number, number, now_ms, MessageState.ACTIVE)
-        self._store.add(message)
-        return message
+            history.remember(content.message_id, number, now_ms)
+        return number
 
     def cancel_scheduled(self, numbers: Sequence[int], now_ms: int) -> None:
         """Remove scheduled messages, all or none.
@@ -132,11 +101,12 @@ class Queue:
         """
         self.advance(now_ms)
         for message in self._store.find(numbers, MessageState.SCHEDULED):
-            self._remove(message)
+            self.life.remove(message)
 
     def add_dead_letter(self, content: EncodedMessage, reason: str, description: str, now_ms: int) -> None:
         """Take a message that this queue cannot hold straight into its dead letters."""
-        self._dead_letter_because(reason, description, self._store_new(content, now_ms), now_ms)
+        settlement = Settlement(Outcome.DEAD_LETTER, reason=reason, description=description)
+        self.life.arrive_dead(content, settlement, now_ms)
 
     # Receiving
 
@@ -150,7 +120,7 @@ class Queue:
         until_ms = self._lock_until_ms(session_id, now_ms)
         message = self._store.pop_first(session_id)
         if message is not None:
-            self._lock(message, until_ms)
+            self.life.lock(message, until_ms)
         return message
 
     def take_next(self, now_ms: int, session_id: str | None = None) -> StoredMessage | None:
@@ -158,7 +128,7 @@ class Queue:
         self.advance(now_ms)
         message = self._store.pop_first(session_id)
         if message is not None:
-            self._remove(message)
+            self.life.remove(message)
         return message
 
     def receive_deferred(
@@ -175,19 +145,25 @@ class Queue:
         self.advance(now_ms)
         until_ms = self._lock_until_ms(session_id, now_ms)
         messages = self._store.find(numbers, MessageState.DEFERRED)
-        if any(self._session_of(message) != session_id for message in messages):
+        if any(self.life.session_of(message) != session_id for message in messages):
             raise MessageNotFoundError("A deferred message belongs to another session.")
-        expired = [message for message in messages if _is_expired(message, now_ms)]
+        expired = [message for message in messages if message.is_expired(now_ms)]
         for message in expired:
-            self._expire(message, now_ms)
+            self.life.expire(message)
         if expired:
             raise MessageNotFoundError("A deferred message has expired.")
         for message in messages:
             if delete:
-                self._remove(message)
+                self.life.remove(message)
             else:
-                self._lock(message, until_ms)
+                self.life.lock(message, until_ms)
         return messages
+
+    def _lock_until_ms(self, session_id: str | None, now_ms: int) -> int:
+        """When a lock taken now expires: with the session's lock, if there is one."""
+        if session_id is None:
+            return now_ms + self.settings.lock_duration_ms
+        return self._sessions.locked_until_ms(session_id)
 
     def peek(self, from_number: int, count: int, session_id: str | None = None) -> Iterable[StoredMessage]:
         """At most ``count`` messages from ``from_number`` on, in whatever state, without changing them."""
@@ -213,16 +189,15 @@ class Queue:
         self.advance(now_ms)
         message = self._locked(lock_token)
         if settlement.outcome is Outcome.DEAD_LETTER:
-            self._dead_letter(message, settlement, now_ms)
+            self.life.dead_letter(message, settlement)
             return
         message.added_properties.update(settlement.added_properties())
         if settlement.outcome is Outcome.COMPLETE:
-            self._remove(message)
+            self.life.remove(message)
         elif settlement.outcome is Outcome.DEFER:
-            self._unlock(message)
-            message.move(MessageEvent.DEFER)
+            self.life.defer(message)
         else:
-            self._return(message, now_ms, failed=settlement.outcome is Outcome.ABANDON)
+            self.life.give_back(message, now_ms, failed=settlement.outcome is Outcome.ABANDON)
 
     def check_locked(self, lock_tokens: Iterable[UUID], now_ms: int) -> None:
         """Raise what ``settle`` would raise if one of the locks is gone."""
@@ -242,9 +217,18 @@ class Queue:
             raise NotAllowedError("The lock of a message in a session is renewed with the session's lock.")
         until_ms = now_ms + self.settings.lock_duration_ms
         for message in [self._locked(token) for token in lock_tokens]:
-            message.locked_until_ms = until_ms
-            self._due.set((_Due.LOCK_EXPIRY, message.sequence_number), until_ms)
+            self.life.renew(message, until_ms)
         return [until_ms] * len(lock_tokens)
+
+    def _locked(self, lock_token: UUID) -> StoredMessage:
+        message = self.life.locked.get(lock_token)
+        if message is not None:
+            return message
+        if self.settings.requires_session:
+            raise SessionLockLostError("The session lock has expired; accept the session again.")
+        raise MessageLockLostError(
+            "The lock supplied is invalid. Either the lock expired, or the message has already been removed."
+        )
 
     # Message sessions
 
@@ -257,17 +241,13 @@ class Queue:
         self.advance(now_ms)
         if session_id is None:
             session_id = self._sessions.next_available(self._store.sessions_with_active())
-        if session_id is None:
-            return None
-        lock = self._sessions.lock(session_id, holder, now_ms)
-        self._due.set((_Due.SESSION_LOCK_EXPIRY, session_id), lock.locked_until_ms)
-        return lock
+        return None if session_id is None else self.life.lock_session(session_id, holder, now_ms)
 
     def release_session(self, session_id: str, holder: object, now_ms: int) -> None:
         """Free a session; its locked messages return, and that does not count as a failed delivery."""
         self.advance(now_ms)
         if self._sessions.holder(session_id) is holder:
-            self._free_session(session_id, now_ms, lost=False)
+            self.life.free_session(session_id, now_ms, lost=False)
 
     def renew_session(self, session_id: str, now_ms: int) -> int:
         """Renew a session lock and with it the locks of its messages; returns when they expire.
@@ -276,11 +256,7 @@ class Queue:
             SessionLockLostError: nobody holds the session.
         """
         self.advance(now_ms)
-        until_ms = self._sessions.renew(session_id, now_ms)
-        for message in self._locked_in(session_id):
-            message.locked_until_ms = until_ms
-        self._due.set((_Due.SESSION_LOCK_EXPIRY, session_id), until_ms)
-        return until_ms
+        return self.life.renew_session(session_id, now_ms)
 
     def session_holder(self, session_id: str, now_ms: int) -> object:
         """Who holds the session, or ``None``."""
@@ -310,151 +286,8 @@ class Queue:
 
     def next_due_ms(self) -> int | None:
         """When ``advance`` has something to do next; ``None``: never, as things are."""
-        return self._due.next_due_ms()
+        return self.life.next_due_ms()
 
     def advance(self, now_ms: int) -> None:
         """Let everything happen that is due by ``now_ms``."""
-        for due, key in self._due.pop_due(now_ms):
-            if due is _Due.SESSION_LOCK_EXPIRY:
-                self._free_session(str(key), now_ms, lost=True)
-                continue
-            message = self._store.get(key) if isinstance(key, int) else None
-            if message is None:
-                continue
-            if due is _Due.ENQUEUE:
-                self._enqueue_scheduled(message, now_ms)
-            elif due is _Due.LOCK_EXPIRY:
-                self._return(message, now_ms, failed=True)
-            elif message.state is MessageState.ACTIVE:
-                # A locked message expires when its lock ends, a deferred one when it is asked for.
-                self._expire(message, now_ms)
-
-    def _enqueue_scheduled(self, message: StoredMessage, now_ms: int) -> None:
-        """Append it as if it were enqueued now, with a new sequence number (message-sequencing)."""
-        self._store.remove(message)
-        message.sequence_number = self._store.next_number()
-        message.enqueued_at_ms = now_ms
-        message.move(MessageEvent.BECOME_DUE)
-        self._store.add(message)
-        self._start_time_to_live(message)
-        self._make_ready(message, now_ms)
-
-    def _start_time_to_live(self, message: StoredMessage) -> None:
-        """The shorter of the message's and the queue's time to live counts (message-expiration)."""
-        limits = (message.content.time_to_live_ms, self.settings.default_time_to_live_ms)
-        time_to_live_ms = min((limit for limit in limits if limit is not None), default=None)
-        if time_to_live_ms is not None:
-            message.expires_at_ms = message.enqueued_at_ms + time_to_live_ms
-            self._due.set((_Due.MESSAGE_EXPIRY, message.sequence_number), message.expires_at_ms)
-
-    # Moving messages
-
-    def _make_ready(self, message: StoredMessage, now_ms: int) -> None:
-        if _is_expired(message, now_ms):
-            self._expire(message, now_ms)
-        else:
-            self._store.line_up(self._session_of(message), message)
-
-    def _lock_until_ms(self, session_id: str | None, now_ms: int) -> int:
-        """When a lock taken now expires: with the session's lock, if there is one."""
-        if session_id is None:
-            return now_ms + self.settings.lock_duration_ms
-        return self._sessions.locked_until_ms(session_id)
-
-    def _lock(self, message: StoredMessage, until_ms: int) -> None:
-        message.locked_until_ms = until_ms
-        message.lock_token = self._new_lock_token()
-        message.move(MessageEvent.LOCK)
-        self._locks[message.lock_token] = message
-        if self._session_of(message) is None:
-            self._due.set((_Due.LOCK_EXPIRY, message.sequence_number), until_ms)
-
-    def _unlock(self, message: StoredMessage) -> None:
-        if message.lock_token is not None:
-            del self._locks[message.lock_token]
-        self._due.discard((_Due.LOCK_EXPIRY, message.sequence_number))
-        message.lock_token = message.locked_until_ms = None
-
-    def _return(self, message: StoredMessage, now_ms: int, *, failed: bool) -> None:
-        """End a lock without settling: back to where the message was, or to the dead letters."""
-        message.delivery_count += failed
-        limit = self.settings.max_delivery_count
-        if failed and limit is not None and message.delivery_count >= limit:
-            description = f"Message could not be consumed after {limit} delivery attempts."
-            self._dead_letter_because("MaxDeliveryCountExceeded", description, message, now_ms)
-            return
-        self._unlock(message)
-        message.move(MessageEvent.RETURN)
-        if message.state is MessageState.ACTIVE:
-            self._make_ready(message, now_ms)
-
-    def _expire(self, message: StoredMessage, now_ms: int) -> None:
-        if self.settings.dead_letter_on_expiration:
-            description = "The message expired and was dead lettered."
-            self._dead_letter_because("TTLExpiredException", description, message, now_ms)
-        else:
-            self._remove(message)
-
-    def _dead_letter_because(
-        self, reason: str, description: str, message: StoredMessage, now_ms: int
-    ) -> None:
-        settlement = Settlement(Outcome.DEAD_LETTER, reason=reason, description=description)
-        self._dead_letter(message, settlement, now_ms)
-
-    def _dead_letter(self, message: StoredMessage, settlement: Settlement, now_ms: int) -> None:
-        if self.dead_letters is None:
-            raise NotAllowedError("A message in a dead-letter queue cannot be dead-lettered.")
-        self._remove(message)
-        message.added_properties.update(settlement.added_properties())
-        message.dead_letter_source = self.settings.name
-        self.dead_letters.adopt(message, now_ms)
-
-    def adopt(self, message: StoredMessage, now_ms: int) -> None:
-        """Take over a message that another queue has removed; it no longer expires, and keeps its history."""
-        message.sequence_number = self._store.next_number()
-        message.state = MessageState.ACTIVE
-        message.expires_at_ms = None
-        self._store.add(message)
-        self._make_ready(message, now_ms)
-
-    def _remove(self, message: StoredMessage) -> None:
-        """Take a message out, whatever its state."""
-        if message.state in LOCKED_STATES:
-            self._unlock(message)
-        for due in (_Due.ENQUEUE, _Due.MESSAGE_EXPIRY):
-            self._due.discard((due, message.sequence_number))
-        message.move(MessageEvent.REMOVE)
-        self._store.remove(message)
-
-    def _free_session(self, session_id: str, now_ms: int, *, lost: bool) -> None:
-        self._due.discard((_Due.SESSION_LOCK_EXPIRY, session_id))
-        self._sessions.unlock(session_id, lost=lost)
-        for message in self._locked_in(session_id):
-            self._return(message, now_ms, failed=lost)
-
-    # Finding messages
-
-    def _session_of(self, message: StoredMessage) -> str | None:
-        return message.content.session_id if self.settings.requires_session else None
-
-    def _locked_in(self, session_id: str) -> list[StoredMessage]:
-        return [message for message in self._locks.values() if message.content.session_id == session_id]
-
-    def _locked(self, lock_token: UUID) -> StoredMessage:
-        message = self._locks.get(lock_token)
-        if message is not None:
-            return message
-        if self.settings.requires_session:
-            raise SessionLockLostError("The session lock has expired; accept the session again.")
-        raise MessageLockLostError(
-            "The lock supplied is invalid. Either the lock expired, or the message has already been removed."
-        )
-
-
-def with_dead_letters(settings: QueueSettings) -> Queue:
-    """A queue with its dead-letter queue."""
-    return Queue(settings, Queue(settings.for_dead_letters(), None))
-
-
-def _is_expired(message: StoredMessage, now_ms: int) -> bool:
-    return message.expires_at_ms is not None and message.expires_at_ms <= now_ms
+        self.life.advance(now_ms)

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from local.service_bus.addresses import entity_path
 from local.service_bus.cbs import SharedAccessKey
 from local.service_bus.connection import Connection
+from local.service_bus.data_file import DataFile
 from local.service_bus.entities import Entities
 from local.service_bus.errors import BrokerError
+from local.service_bus.storage import MemoryOnly, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from local.service_bus.config import Namespace
     from local.service_bus.entities import Clock
     from local.service_bus.queue import Queue
+    from local.service_bus.storage import Storage
 
 LOOPBACK = "127.0.0.1"
 DEFAULT_PORT = 5672
@@ -28,6 +33,8 @@ STANDARD_MESSAGE_BYTES = 256 * 1024
 """Message limit of the Standard tier (service-bus-quotas)."""
 PREMIUM_MESSAGE_BYTES = 1024 * 1024
 """Default message limit of the Premium tier."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class BrokerStoppingError(BrokerError):
@@ -45,14 +52,25 @@ class Broker:
     """A namespace and the clients connected to it."""
 
     def __init__(
-        self, namespace: Namespace, key: SharedAccessKey, max_message_bytes: int, clock: Clock
+        self,
+        namespace: Namespace,
+        *,
+        key: SharedAccessKey,
+        max_message_bytes: int,
+        storage: Storage,
+        clock: Clock,
     ) -> None:
         self.key = key
         self.max_message_bytes = max_message_bytes
         self.clock = clock
-        self.entities = Entities(namespace, clock)
+        self.entities = Entities(namespace, storage, clock)
         self.connections: set[Connection] = set()
         self.port = 0
+        loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[StorageError] = loop.create_future()
+        """Done when messages cannot be kept any more. From then on no client gets an answer."""
+        self._storage = storage
+        storage.on_change = lambda: loop.call_soon(self.commit)  # for what happens without an answer
 
     @property
     def connection_string(self) -> str:
@@ -70,11 +88,22 @@ class Broker:
         """
         return self.entities.find(entity_path(path)).queue
 
+    def commit(self) -> bool:
+        """Keep all that has changed, before a client is told; whether that worked."""
+        if not self.failed.done():
+            try:
+                self._storage.commit()
+            except StorageError as error:
+                _LOG.critical("%s", error)
+                self.failed.set_result(error)
+        return not self.failed.done()
+
     def close(self) -> None:
-        """Send every client away and stop all timers."""
+        """Send every client away, stop all timers, and keep what is left to keep."""
         for connection in list(self.connections):
             connection.fail(BrokerStoppingError("The broker is stopping."))
         self.entities.close()
+        self.commit()
 
 
 @asynccontextmanager
@@ -84,22 +113,38 @@ async def serve(
     port: int = 0,
     key: SharedAccessKey | None = None,
     max_message_bytes: int = STANDARD_MESSAGE_BYTES,
+    data_dir: Path | None = None,
     clock: Clock = system_clock,
 ) -> AsyncIterator[Broker]:
     """Serve ``namespace`` on loopback while the context is open; port 0 asks for a free one.
 
+    With ``data_dir`` the queues outlive the broker (``data_file`` says how), else they are in memory only.
+
     Raises:
         OSError: the port cannot be had.
+        StorageError: the queues in ``data_dir`` cannot be had.
     """
-    broker = Broker(namespace, key or SharedAccessKey(), max_message_bytes, clock)
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(broker), LOOPBACK, port)
-    broker.port = server.sockets[0].getsockname()[1]
-    try:
-        yield broker
-    finally:
-        server.close()
-        broker.close()
+    with ExitStack() as stack:
+        data_file = None if data_dir is None else stack.enter_context(DataFile(data_dir))
+        broker = Broker(
+            namespace,
+            key=key or SharedAccessKey(),
+            max_message_bytes=max_message_bytes,
+            storage=data_file or MemoryOnly(),
+            clock=clock,
+        )
+        if data_file is not None and (strangers := data_file.unopened_queues()):
+            names = ", ".join(f"'{name}'" for name in strangers)
+            _LOG.warning("kept, but not served: the messages of %s, which the configuration lacks", names)
+        server = await asyncio.get_running_loop().create_server(lambda: Connection(broker), LOOPBACK, port)
+        broker.port = server.sockets[0].getsockname()[1]
+        broker.entities.pump()  # what became due while no broker was there
         try:
-            await asyncio.wait_for(server.wait_closed(), GOODBYE_SECONDS)
-        except TimeoutError:
-            server.abort_clients()
+            yield broker
+        finally:
+            server.close()
+            broker.close()
+            try:
+                await asyncio.wait_for(server.wait_closed(), GOODBYE_SECONDS)
+            except TimeoutError:
+                server.abort_clients()

@@ -90,6 +90,15 @@ class StoredMessage:
         """Go to the next state; a ``KeyError`` here is a fault of the queue, not of a client."""
         self.state = TRANSITIONS[self.state, event]
 
+    @property
+    def state_without_lock(self) -> MessageState:
+        """Where the message is if its lock, should it have one, ends."""
+        return TRANSITIONS.get((self.state, MessageEvent.RETURN), self.state)
+
+    def is_expired(self, now_ms: int) -> bool:
+        """Whether its time to live is over."""
+        return self.expires_at_ms is not None and self.expires_at_ms <= now_ms
+
     def broker_properties(self, *, with_lock: bool) -> BrokerProperties:
         """What a receiver is told; a message that is only peeked at shows no lock."""
         return BrokerProperties(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import aiohttp
+from yarl import URL
 
 from shared.errors import TargetFailedError, TargetNotAllowedError, UnavailableError
 from shared.notifications.channels.target_policy import is_public_address
@@ -17,28 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiohappyeyeballs import AddrInfoType
+    from aiohttp.abc import AbstractResolver
 
-    from shared.notifications.channels.target_policy import TargetPolicy
+    from shared.notifications.channels.target_policy import Target, TargetPolicy
 
 MAX_JSON_BYTES = 1024 * 1024
-JSON_TIMEOUT_SECONDS = 10
+JSON_TIMEOUT_SECONDS = 5
 CONNECT_TIMEOUT_SECONDS = 5
 MAX_ANSWER_BYTES = 64 * 1024
-"""Read of a receiver's answer, so that its connection can be used again; the rest is not waited for."""
+ANSWER_BODY_TIMEOUT_SECONDS = 1
+"""A receiver has answered with its status. Its body is only read so that the connection can be used again:
+so much of it, for so long, and the connection is closed if there is more."""
 
 
 class HttpJson:
     """``JsonSource`` over HTTP."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_seconds: float = JSON_TIMEOUT_SECONDS) -> None:
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._session: aiohttp.ClientSession | None = None
 
     async def fetch_json(self, url: str) -> object:
         """See ``JsonSource``."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=JSON_TIMEOUT_SECONDS), cookie_jar=aiohttp.DummyCookieJar()
-            )
+            self._session = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
         try:
             async with self._session.get(url, allow_redirects=False) as answer:
                 if answer.status != 200:
@@ -49,13 +54,14 @@ class HttpJson:
                 if len(raw) > MAX_JSON_BYTES:
                     raise _not_had(url, "too large")
                 return json.loads(raw)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
             raise _not_had(url, type(error).__name__) from error
 
     async def close(self) -> None:
         """Release the connections."""
         if self._session is not None:
             await self._session.close()
+            self._session = None
 
 
 def _not_had(url: str, why: str) -> UnavailableError:
@@ -71,8 +77,10 @@ class _AddressNotAllowedError(OSError):
 class GuardedHttp:
     """``HttpSender`` that connects to public addresses only, unless the operator listed the host by name."""
 
-    def __init__(self, policy: TargetPolicy) -> None:
+    def __init__(self, policy: TargetPolicy, resolver: AbstractResolver | None = None) -> None:
+        """Take the policy, and what turns names into addresses: without it, the system's resolver."""
         self._policy = policy
+        self._resolver = resolver
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def post(
@@ -80,7 +88,7 @@ class GuardedHttp:
     ) -> HttpAnswer:
         """See ``HttpSender``."""
         target = self._policy.check_url(url)
-        session = self._session(guarded=not target.allowed_by_name)
+        session = self._session(guarded=not (target.allowed_by_name and _leads_to(target, url)))
         timeout = aiohttp.ClientTimeout(
             total=timeout_seconds, sock_connect=min(CONNECT_TIMEOUT_SECONDS, timeout_seconds)
         )
@@ -88,14 +96,14 @@ class GuardedHttp:
             async with session.post(
                 url, data=body, headers=headers, allow_redirects=False, timeout=timeout
             ) as answer:
-                await answer.content.read(MAX_ANSWER_BYTES)
+                await _read_off(answer)
                 return HttpAnswer(answer.status, answer.headers.get("Retry-After"))
+        except TimeoutError as error:
+            raise TargetFailedError(f"the target did not answer within {timeout_seconds:g} s") from error
         except aiohttp.ClientError as error:
             if _was_refused_by_us(error):
                 raise TargetNotAllowedError("the target's address is not a public one") from None
             raise TargetFailedError(_cause(error)) from error
-        except TimeoutError as error:
-            raise TargetFailedError(f"the target did not answer within {timeout_seconds:g} s") from error
 
     async def close(self) -> None:
         """Release the connections."""
@@ -109,13 +117,32 @@ class GuardedHttp:
                 trust_env=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers={"User-Agent", "Accept", "Accept-Encoding"},
+                auto_decompress=False,
                 connector=aiohttp.TCPConnector(
-                    limit=100,
-                    limit_per_host=10,
+                    limit=0,  # the trigger says how many run at once; a queue here would eat their time limit
+                    resolver=self._resolver,
                     socket_factory=_public_socket if guarded else None,
                 ),
             )
         return self._sessions[guarded]
+
+
+def _leads_to(target: Target, url: str) -> bool:
+    """Whether the HTTP client, which reads URLs by rules of its own, would connect to ``target``, too."""
+    try:
+        parsed = URL(url)
+    except ValueError:
+        return False
+    hosts = {(host or "").rstrip(".") for host in (parsed.host, parsed.raw_host)}
+    return target.host in hosts and target.port == parsed.port
+
+
+async def _read_off(answer: aiohttp.ClientResponse) -> None:
+    left_bytes = MAX_ANSWER_BYTES
+    with suppress(aiohttp.ClientError, TimeoutError):
+        async with asyncio.timeout(ANSWER_BODY_TIMEOUT_SECONDS):
+            while left_bytes > 0 and (chunk := await answer.content.read(left_bytes)):
+                left_bytes -= len(chunk)
 
 
 def _public_socket(address: AddrInfoType) -> socket.socket:

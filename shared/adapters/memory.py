@@ -11,9 +11,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from shared.adapters.same_write import is_same_write
+from shared.adapters.transaction import check_transaction
 from shared.errors import EntityChangedError, EntityExistsError, EntityMissingError, UnavailableError
 from shared.ports import (
-    MAX_TRANSACTION_CHANGES,
     BlobProperties,
     Delete,
     Entity,
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, MutableSequence, Sequence
 
     from shared.ports import Change
+
+
+MAX_MESSAGE_BYTES = 256 * 1024
+"""As the Standard tier of Service Bus."""
 
 
 class MemoryClock:
@@ -50,6 +55,7 @@ class MemoryBlobs:
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
         self._properties: dict[str, BlobProperties] = {}
+        self._versions = itertools.count(1)
 
     async def create(
         self,
@@ -61,14 +67,12 @@ class MemoryBlobs:
     ) -> BlobProperties:
         """See ``BlobStore``."""
         whole = b"".join([chunk async for chunk in content])
-        told = dict(metadata())
-        if name in self._properties:
+        asked = BlobProperties(name, f'"{next(self._versions)}"', len(whole), content_type, dict(metadata()))
+        found = self._properties.setdefault(name, asked)
+        if not is_same_write(found, asked):
             raise EntityExistsError(name)
-        self.contents[name] = whole
-        self._properties[name] = BlobProperties(
-            name, f'"{len(self.contents)}"', len(whole), content_type, told
-        )
-        return self._properties[name]
+        self.contents.setdefault(name, whole)
+        return found
 
     async def properties(self, name: str) -> BlobProperties | None:
         """See ``BlobStore``."""
@@ -96,10 +100,7 @@ class MemoryTables:
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[str]:
         """See ``TableStore``."""
-        if not 1 <= len(changes) <= MAX_TRANSACTION_CHANGES:
-            raise ValueError(f"a transaction takes 1 to {MAX_TRANSACTION_CHANGES} changes")
-        if len({change.entity.partition_key for change in changes}) != 1:
-            raise ValueError("a transaction stays within one partition")
+        check_transaction(changes)
         for change in changes:
             self._check(change)
         return [self._carry_out(change) for change in changes]
@@ -133,6 +134,9 @@ class MemoryQueue:
 
     async def send(self, messages: Sequence[QueueMessage]) -> None:
         """See ``MessageQueue``."""
+        for message in messages:
+            if len(message.body) > MAX_MESSAGE_BYTES:
+                raise ValueError(f"the message {message.message_id} is too large for the queue")
         for message in messages:
             if message.message_id not in self._seen:
                 self._seen.add(message.message_id)

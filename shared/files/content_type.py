@@ -12,7 +12,8 @@ MAX_CONTENT_TYPE_CHARACTERS = 255
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*"'
-_MEDIA_TYPE = re.compile(rf"({_WORD}/{_WORD})(?:[ \t]*;[ \t]*(?:{_WORD}=(?:{_WORD}|{_QUOTED}))?)*[ \t]*")
+_MEDIA_TYPE = re.compile(rf"({_WORD}/{_WORD})(?:[ \t]*;(?:[ \t]*{_WORD}=(?:{_WORD}|{_QUOTED}))?)*[ \t]*")
+"""Each space has one place only, so that no input makes the match slow."""
 _ADDED_BY_TOOLS = "application/x-www-form-urlencoded"
 """curl and Python's urllib declare any body to be this when their user declares nothing."""
 _FORM = "multipart/form-data"

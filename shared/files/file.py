@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from shared.files.name import from_metadata, to_metadata
 from shared.ports import BlobProperties, Entity, Value
+from shared.telemetry.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -198,6 +199,8 @@ def from_blob(blob: BlobProperties) -> File:
     metadata = blob.metadata
     try:
         stored_at = datetime.fromisoformat(metadata["stored_at"])
+        if TraceContext.parse(metadata["traceparent"]) is None:
+            raise ValueError("the blob's traceparent is malformed")
         return File(
             id=file_id,
             owner=owner,

@@ -22,7 +22,7 @@ _JOINERS = frozenset("\u200c\u200d")
 def checked_name(name: str) -> str:
     """The name in Unicode normal form C; raises InvalidRequestError (``invalid-name``) with the reason."""
     normal = unicodedata.normalize("NFC", name).strip()
-    if not normal:
+    if not set(normal) - _JOINERS:
         raise _invalid("is empty")
     if _PATH_CHARACTERS & set(normal) or normal in _PATH_NAMES:
         raise _invalid("must not contain '/' or '\\', or be '.' or '..'")

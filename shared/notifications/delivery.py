@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from shared.errors import DeadLetterError, EntityChangedError, EntityMissingError
+from shared.errors import DeadLetterError, EntityChangedError, EntityMissingError, UnavailableError
 from shared.files import file as files
 from shared.files.file import FileStatus
 from shared.ledger import conditional
@@ -45,7 +45,9 @@ if TYPE_CHECKING:
     from shared.ports import Clock, Entity, MessageQueue, TableStore
 
 LOOK_MARGIN_SECONDS = 1.0
-"""Added to a lease's end before looking again, so that clocks need not agree to the millisecond."""
+"""Added to a lease's end before looking again, so that clocks need not agree; doubled at each look."""
+MAX_LOOK_MARGIN_SECONDS = 300.0
+"""As far as the doubling goes."""
 
 _ATTEMPT_OUTCOMES = {
     Verdict.DELIVERED: AttemptOutcome.DELIVERED,
@@ -92,10 +94,17 @@ class Deliverer:
             record(Event.MESSAGE_UNREADABLE, level=logging.ERROR, reason=str(error))
             raise
         try:
-            delivery, turn = await self._claim(message, enqueued_at)
+            await self._carry_out(message, enqueued_at)
         except EntityMissingError:
             self._skip(message, "the delivery does not exist any more")
-            return
+        except (EntityChangedError, UnavailableError) as error:
+            # Raising would have the queue deliver again at once, until it dead-letters a message that nothing
+            # is wrong with. What we could not do now, a copy of the message asks for later.
+            await self._put_off(message, self._clock.now())
+            self._skip(message, f"put off: {getattr(error, 'reason', None) or type(error).__name__}")
+
+    async def _carry_out(self, message: DeliveryMessage, enqueued_at: datetime | None) -> None:
+        delivery, turn = await self._claim(message, enqueued_at)
         match turn:
             case Turn.SEND:
                 await self._send(delivery, message)
@@ -108,7 +117,7 @@ class Deliverer:
                 await self._schedule(delivery, message)
                 self._skip(message, "the next attempt is scheduled")
             case Turn.LOOK_LATER:
-                await self._look_later(delivery, message)
+                await self._put_off(message, delivery.lease_ends_at or self._clock.now())
                 self._skip(message, "another worker's lease still runs")
             case Turn.DEAD_LETTER:
                 await self._settle_file(delivery.owner, delivery.file_id)
@@ -195,34 +204,37 @@ class Deliverer:
         )
         # The row first: a crash before the message is sent leaves a row that is ahead of the redelivered
         # message, which then schedules the attempt.
-        if await self._write(retrying):
-            await self._schedule(retrying, message)
+        await self._write(retrying)
+        await self._schedule(retrying, message)
 
     async def _schedule(self, delivery: Delivery, message: DeliveryMessage) -> None:
         following = message.for_attempt(delivery.attempt)
         await self._queue.send([following.to_queue(not_before=delivery.next_attempt_at)])
 
-    async def _look_later(self, delivery: Delivery, message: DeliveryMessage) -> None:
-        at = (delivery.lease_ends_at or self._clock.now()) + timedelta(seconds=LOOK_MARGIN_SECONDS)
+    async def _put_off(self, message: DeliveryMessage, until: datetime) -> None:
+        """Have a copy of the message come back after ``until``, each time a little later."""
+        later_seconds = min(LOOK_MARGIN_SECONDS * 2 ** min(message.looks, 10), MAX_LOOK_MARGIN_SECONDS)
+        at = until + timedelta(seconds=later_seconds)
         await self._queue.send([message.for_look().to_queue(not_before=at)])
 
     async def _settle_dead(self, delivery: Delivery, reason: str) -> None:
-        if await self._settle(delivery, DeliveryStatus.DEAD, reason=reason):
-            raise DeadLetterError(reason)
+        await self._settle(delivery, DeliveryStatus.DEAD, reason=reason)
+        raise DeadLetterError(reason)
 
-    async def _settle(self, delivery: Delivery, status: DeliveryStatus, *, reason: str | None = None) -> bool:
+    async def _settle(self, delivery: Delivery, status: DeliveryStatus, *, reason: str | None = None) -> None:
         now = self._clock.now()
-        settled = replace(delivery.moved_to(status), settled_at=now, reason=reason)
-        if not await self._write(settled):
-            return False
+        await self._write(replace(delivery.moved_to(status), settled_at=now, reason=reason))
         await self._settle_file(delivery.owner, delivery.file_id)
-        return True
 
-    async def _write(self, delivery: Delivery) -> bool:
-        """Write with the ETag of our own claim; False, and no change, when another worker has taken over."""
+    async def _write(self, delivery: Delivery) -> None:
+        """Write with the ETag of our own claim; raises EntityChangedError when another worker took over.
+
+        Then nothing changes, but the message must come back: the other worker may hold this very message
+        under a lock that has run out, and may crash too.
+        """
         try:
             await self._tables.apply([Replace(deliveries.to_entity(delivery))])
-        except (EntityChangedError, EntityMissingError):
+        except EntityChangedError:
             record(
                 Event.DELIVERY_OVERTAKEN,
                 level=logging.WARNING,
@@ -230,8 +242,7 @@ class Deliverer:
                 file_id=delivery.file_id,
                 epoch=delivery.epoch,
             )
-            return False
-        return True
+            raise
 
     async def _settle_file(self, owner: str, file_id: str) -> None:
         """Mark the file settled once its last delivery is.

@@ -23,10 +23,9 @@ class DeliveryStatus(StrEnum):
     ::
 
         queued ──▶ delivering ──▶ delivered
-           │        │  ▲   ├────▶ dead
-           │        ▼  │   └────▶ suppressed
-           │       retrying ────────▲
-           └────────────────────────┘
+                    │  ▲   ├────▶ dead
+                    ▼  │   └────▶ suppressed
+                   retrying
     """
 
     QUEUED = "queued"
@@ -192,7 +191,9 @@ def _take_over(
         outcome=AttemptOutcome.INTERRUPTED,
         detail="the worker was gone before the attempt ended",
     )
-    claimed = replace(_claim(delivery, now, lease_seconds), attempts=(*delivery.attempts, interrupted))
+    claimed = _claim(delivery, now, lease_seconds)
+    if delivery.attempt not in {attempt.number for attempt in delivery.attempts}:
+        claimed = replace(claimed, attempts=(*delivery.attempts, interrupted))
     if delivery.attempt >= max_attempts:
         return claimed, Turn.GIVE_UP
     return replace(claimed, attempt=delivery.attempt + 1), Turn.SEND

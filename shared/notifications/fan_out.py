@@ -82,10 +82,10 @@ class FanOut:
 
     async def _announced(self, file: File) -> Sequence[Delivery]:
         """Make the deliveries unless they are there; returns those whose message may have to be sent."""
-        known: Sequence[Delivery] = ()
         for tries_left in reversed(range(MAX_TRIES)):
+            known = await deliveries_of(self._tables, file)
             if file.status is not FileStatus.STORED:
-                return _queued(await deliveries_of(self._tables, file))
+                return _queued(known)
             wanted = [self._delivery(file, subscription) for subscription in await self._wanting(file)]
             made = {delivery.id for delivery in known}
             missing = [delivery for delivery in wanted if delivery.id not in made]
@@ -97,7 +97,6 @@ class FanOut:
             except (EntityChangedError, EntityExistsError):
                 if not tries_left:
                     raise
-                known = await deliveries_of(self._tables, file)
                 file = await intake.find(self._tables, file.owner, file.id) or mark
             else:
                 return [*missing, *_queued(known)]

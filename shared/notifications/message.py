@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from shared.errors import DeadLetterError
+from shared.files.file import is_file_id
 from shared.ports import QueueMessage
 
 if TYPE_CHECKING:
@@ -64,6 +66,12 @@ def file_event(file: File, event_type: EventType, *, source: str) -> CloudEvent:
     )
 
 
+def _checked_file_id(file_id: str) -> str:
+    if not is_file_id(file_id):
+        raise ValueError("not a file id")
+    return file_id
+
+
 class DeliveryMessage(BaseModel):
     """One attempt of one delivery, on the queue. Readers ignore fields they do not know."""
 
@@ -71,7 +79,7 @@ class DeliveryMessage(BaseModel):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     owner: str
-    file_id: str
+    file_id: Annotated[str, AfterValidator(_checked_file_id)]
     subscription_id: str
     delivery_id: str
     attempt: int
@@ -85,9 +93,10 @@ class DeliveryMessage(BaseModel):
         """The queue's message.
 
         Its id is ``<delivery id>:<attempt>``, so that the queue's duplicate detection drops a second send of
-        the same attempt.
+        the same attempt. A look is never a duplicate: one that came, and came to nothing, must not stand in
+        the way of the next.
         """
-        looks = f":look-{self.looks}" if self.looks else ""
+        looks = f":look-{secrets.token_hex(8)}" if self.looks else ""
         return QueueMessage(
             message_id=f"{self.delivery_id}:{self.attempt}{looks}",
             body=self.model_dump_json().encode(),
@@ -106,7 +115,7 @@ class DeliveryMessage(BaseModel):
         return self.model_copy(update={"attempt": attempt, "looks": 0})
 
     def for_look(self) -> DeliveryMessage:
-        """The message that comes back later to look again; each hop has an id of its own."""
+        """The message that comes back later to look again."""
         return self.model_copy(update={"looks": self.looks + 1})
 
     @classmethod

@@ -17,6 +17,7 @@ class Event(StrEnum):
     """Names of the records."""
 
     REQUEST = "dropbell.request"
+    CHECK_FAILED = "dropbell.check.failed"
     FILE_ANNOUNCED = "dropbell.file.announced"
     DELIVERY_ATTEMPT = "dropbell.delivery.attempt"
     DELIVERY_SKIPPED = "dropbell.delivery.skipped"

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from shared.web.call import Call, Front
 
 MAX_JSON_BYTES = 64 * 1024
+MAX_LENGTH_DIGITS = 18
+"""Of a Content-Length: more than any file has, less than any integer type takes."""
 
 
 class Api:
@@ -109,7 +111,7 @@ def _json(body: BaseModel, status_code: int = 200, headers: dict[str, str] | Non
 def _content_length(header: str | None) -> int | None:
     if header is None:
         return None
-    if not header.isdecimal() or not header.isascii():
+    if not header.isdecimal() or not header.isascii() or len(header) > MAX_LENGTH_DIGITS:
         raise InvalidRequestError("Content-Length must be a whole number of bytes.")
     return int(header)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
 
 from shared.errors import UnavailableError
+from shared.telemetry.events import Event, record
 from shared.web.call import CORRELATION_HEADER, correlation_id_of
-from shared.web.problem import problem_response
+from shared.web.problem import as_problem, problem_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -55,7 +57,7 @@ class Health:
     async def _results(self) -> Mapping[str, str]:
         async with self._turn:
             now_seconds = self._clock.now().timestamp()
-            if self._kept is None or now_seconds - self._kept[0] > KEPT_SECONDS:
+            if self._kept is None or not 0 <= now_seconds - self._kept[0] <= KEPT_SECONDS:
                 names = list(self._checks)
                 results = await asyncio.gather(*(self._run(name) for name in names))
                 self._kept = (now_seconds, dict(zip(names, results, strict=True)))
@@ -65,6 +67,7 @@ class Health:
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                 await self._checks[name]()
-        except (UnavailableError, TimeoutError):
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a part, the route answers
+            record(Event.CHECK_FAILED, level=logging.WARNING, check=name, reason=as_problem(error).reason)
             return "no answer"
         return "ok"

@@ -73,7 +73,7 @@ def test_further_issuers() -> None:
         ({"ISSUER": "https://login.example/hunter2/v2.0"}, "DROPBELL_TOKEN_ISSUER: the issuer must contain"),
         (
             {"ISSUER": f"http://login.example/{TENANT}/v2.0"},
-            "DROPBELL_TOKEN_ISSUER: issuer: must be an https",
+            "DROPBELL_TOKEN_ISSUER: must be an https",
         ),
         ({"ISSUER": "https://login.example/{tid}/v2.0"}, "DROPBELL_TOKEN_ISSUER: tenants must be listed"),
         (
@@ -84,16 +84,16 @@ def test_further_issuers() -> None:
         ({"REQUIRED_ACRS": 'c1"'}, "DROPBELL_TOKEN_REQUIRED_ACRS: "),
         ({"ISSUERS": "{"}, "DROPBELL_TOKEN_ISSUERS: must be a JSON list"),
         ({"ISSUERS": "{}"}, "DROPBELL_TOKEN_ISSUERS: "),
-        ({"ISSUERS": [OIDC | {"kind": "hunter2"}]}, "DROPBELL_TOKEN_ISSUERS.0.kind: "),
-        ({"ISSUERS": [OIDC | {"hunter2": 1}]}, "DROPBELL_TOKEN_ISSUERS.0.hunter2: "),
-        ({"ISSUERS": [OIDC | {"audiences": []}]}, "DROPBELL_TOKEN_ISSUERS.0.audiences: "),
-        ({"ISSUERS": [OIDC | {"algorithms": ["HS256"]}]}, "DROPBELL_TOKEN_ISSUERS.0: algorithms can be"),
-        ({"ISSUERS": [OIDC | {"issuer": "ftp://hunter2/"}]}, "DROPBELL_TOKEN_ISSUERS.0: issuer: must be an"),
+        ({"ISSUERS": [OIDC | {"kind": "hunter2"}]}, "DROPBELL_TOKEN_ISSUERS: 0.kind: "),
+        ({"ISSUERS": [OIDC | {"hunter2": 1}]}, "DROPBELL_TOKEN_ISSUERS: 0.hunter2: "),
+        ({"ISSUERS": [OIDC | {"audiences": []}]}, "DROPBELL_TOKEN_ISSUERS: 0.audiences: "),
+        ({"ISSUERS": [OIDC | {"algorithms": ["HS256"]}]}, "DROPBELL_TOKEN_ISSUERS: 0: algorithms can be"),
+        ({"ISSUERS": [OIDC | {"issuer": "ftp://hunter2/"}]}, "DROPBELL_TOKEN_ISSUERS: 0.issuer: must be an"),
         (
             {"ISSUERS": [OIDC | {"discovery_url": "http://hunter2/"}]},
-            "DROPBELL_TOKEN_ISSUERS.0: discovery_url: must be",
+            "DROPBELL_TOKEN_ISSUERS: 0.discovery_url: must be",
         ),
-        ({"ISSUERS": [OIDC | {"tenants": [TENANT]}]}, "DROPBELL_TOKEN_ISSUERS.0: tenants and {tid} are"),
+        ({"ISSUERS": [OIDC | {"tenants": [TENANT]}]}, "DROPBELL_TOKEN_ISSUERS: 0: tenants and {tid} are"),
         ({"ISSUERS": [OIDC, OIDC]}, "DROPBELL_TOKEN_ISSUERS: two rows trust the same issuer"),
     ],
 )
@@ -101,4 +101,4 @@ def test_what_makes_no_sense_is_named_without_its_value(environment: dict[str, A
     with pytest.raises(SettingsError) as refused:
         issuers(**environment)
     assert f"\n  {sentence}" in str(refused.value)
-    assert "hunter2" not in str(refused.value).replace("ISSUERS.0.hunter2", "")
+    assert "hunter2" not in str(refused.value).replace("ISSUERS: 0.hunter2", "")

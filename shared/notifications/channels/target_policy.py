@@ -8,6 +8,7 @@ rebinding) gains nothing.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 MAX_TARGET_CHARACTERS = 2048
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """RFC 6052: the last 32 bits are an IPv4 address."""
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
+"""All that is assigned as global unicast in IPv6 (RFC 4291 §2.4)."""
+_AZURE_PLATFORM = ipaddress.ip_address("168.63.129.16")
+"""Azure's own address for virtual machines: public by its number, reachable from inside only."""
+_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 
 
 def is_public_address(address: str) -> bool:
@@ -34,7 +40,9 @@ def is_public_address(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public_address(str(inner))
-    return ip.is_global and not ip.is_multicast
+        if ip not in _GLOBAL_UNICAST:
+            return False
+    return ip.is_global and not ip.is_multicast and ip != _AZURE_PLATFORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +78,25 @@ class TargetPolicy:
             raise TargetNotAllowedError("The target must not carry a user name or password.")
         if parts.fragment:
             raise TargetNotAllowedError("The target must not have a fragment.")
-        port = port or (443 if parts.scheme == "https" else 80)
+        if port is None:
+            port = 443 if parts.scheme == "https" else 80
         allowed = host in self.allowed_hosts or f"{host}:{port}" in self.allowed_hosts
         if parts.scheme != "https" and not allowed:
             raise TargetNotAllowedError("The target must be an https URL.")
-        if not allowed and _is_address(host) and not is_public_address(host):
+        if port == 0 or not (_is_address(host) or _NAME.fullmatch(host)):
+            raise TargetNotAllowedError("The target's host must be a name in ASCII or a plain address.")
+        if not allowed and not _may_be_public(host):
             raise TargetNotAllowedError("The target must be a public address.")
-        if not allowed and _looks_like_number(host):
-            raise TargetNotAllowedError("The target's host must be a name or a plain address.")
         return Target(url, host, port, allowed)
+
+
+def _may_be_public(host: str) -> bool:
+    """Whether the host can be public, as far as its spelling tells."""
+    if _is_address(host):
+        return is_public_address(host)
+    last = host.rpartition(".")[2]
+    # Octal, hexadecimal or short IPv4 spellings that some resolvers take: 0x7f.1, 2130706433.
+    return last != "localhost" and not last.isdigit() and not last.startswith("0x")
 
 
 def _is_address(host: str) -> bool:
@@ -87,9 +105,3 @@ def _is_address(host: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _looks_like_number(host: str) -> bool:
-    """Octal, hexadecimal or short IPv4 spellings that some resolvers take (``0x7f.1``, ``2130706433``)."""
-    last = host.rpartition(".")[2]
-    return not _is_address(host) and (last.isdigit() or last.startswith("0x"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from azure.servicebus import ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
 
 from local.service_bus import Broker, parse_namespace, serve
@@ -29,19 +30,19 @@ QUEUES: dict[str, dict[str, Any]] = {
     "annotated": {},
     "dead": {},
     "dead-twice": {},
-    "lost-lock": {"LockDuration": "PT1S"},
+    "lost-lock": {"LockDuration": "PT0.5S"},
     "exhausted": {"MaxDeliveryCount": 2},
     "deferred": {},
-    "short-lock": {"LockDuration": "PT1S"},
-    "renewed": {"LockDuration": "PT1S"},
-    "auto-renewed": {"LockDuration": "PT1S"},
+    "short-lock": {"LockDuration": "PT0.5S"},
+    "renewed": {"LockDuration": "PT0.8S"},
+    "auto-renewed": {"LockDuration": "PT0.8S"},
     "deleted": {},
     "batch": {},
     "scheduled": {},
     "cancelled": {},
     "peeked": {},
-    "expiring": {"DefaultMessageTimeToLive": "PT1S", "DeadLetteringOnMessageExpiration": True},
-    "vanishing": {"LockDuration": "PT1S"},
+    "expiring": {"DefaultMessageTimeToLive": "PT0.4S", "DeadLetteringOnMessageExpiration": True},
+    "vanishing": {"LockDuration": "PT0.5S"},
     "closing": {"LockDuration": "PT1S"},
     "prefetched": {},
     "competing": {},
@@ -49,12 +50,12 @@ QUEUES: dict[str, dict[str, Any]] = {
     "large": {},
     "refused": {},
     "sync": {},
-    "sync-renewed": {"LockDuration": "PT1S"},
+    "sync-renewed": {"LockDuration": "PT0.8S"},
     "sessions": {"RequiresSession": True},
     "sessions-next": {"RequiresSession": True},
     "sessions-state": {"RequiresSession": True},
-    "sessions-lost": {"RequiresSession": True, "LockDuration": "PT1S"},
-    "sessions-renewed": {"RequiresSession": True, "LockDuration": "PT1S"},
+    "sessions-lost": {"RequiresSession": True, "LockDuration": "PT0.8S"},
+    "sessions-renewed": {"RequiresSession": True, "LockDuration": "PT0.8S"},
     "sync-sessions": {"RequiresSession": True},
 }
 
@@ -94,6 +95,7 @@ class Links:
         self.client = client
         self._opened: list[ServiceBusSender | ServiceBusReceiver] = []
         self._pairs: dict[str, tuple[ServiceBusSender, ServiceBusReceiver]] = {}
+        self._dead: dict[str, ServiceBusReceiver] = {}
 
     async def open[Handler: ServiceBusSender | ServiceBusReceiver](self, handler: Handler) -> Handler:
         await handler.__aenter__()
@@ -109,9 +111,16 @@ class Links:
     async def open_pair(self, queue: str, **options: Any) -> None:
         self._pairs[queue] = await asyncio.gather(self.sender(queue), self.receiver(queue, **options))
 
+    async def open_dead_letters(self, queue: str) -> None:
+        self._dead[queue] = await self.receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+
     def pair(self, queue: str) -> tuple[ServiceBusSender, ServiceBusReceiver]:
         """A sender and a receiver that were opened in advance."""
         return self._pairs[queue]
+
+    def dead_letters(self, queue: str) -> ServiceBusReceiver:
+        """A receiver of dead letters that was opened in advance."""
+        return self._dead[queue]
 
     async def close(self) -> None:
         await asyncio.gather(*(handler.close() for handler in self._opened))
@@ -119,10 +128,17 @@ class Links:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def links(broker: Broker, request: pytest.FixtureRequest) -> AsyncIterator[Links]:
-    """Links of the module's own; it names in ``PAIRS`` the queues to open in advance, with options."""
+    """Links of the module's own; it names what to open in advance.
+
+    ``PAIRS`` are queues to send to and to receive from, with options of the receiver; ``DEAD_LETTERS`` are
+    queues whose dead letters are received.
+    """
     async with ServiceBusClient.from_connection_string(broker.connection_string, retry_total=0) as client:
         links = Links(client)
         pairs: dict[str, dict[str, Any]] = request.module.PAIRS
-        await asyncio.gather(*(links.open_pair(queue, **options) for queue, options in pairs.items()))
+        await asyncio.gather(
+            *(links.open_pair(queue, **options) for queue, options in pairs.items()),
+            *(links.open_dead_letters(queue) for queue in request.module.DEAD_LETTERS),
+        )
         yield links
         await links.close()

@@ -11,7 +11,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from local.service_bus.codec import decode, encode
+from local.service_bus.decoding import decode
+from local.service_bus.encoding import encode
 from local.service_bus.frames import AMQP_HEADER, Frame, FrameReader, encode_frame
 from local.service_bus.message import Request, parse_request, split_sections
 from local.service_bus.performatives import Attach, Begin, Flow, Open, Transfer, decode_performative

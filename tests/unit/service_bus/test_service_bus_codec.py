@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.service_bus.codec import MAX_EMPTY_ELEMENTS, decode, decode_raw_map, encode, skip
+from local.service_bus.decoding import MAX_EMPTY_ELEMENTS, decode, decode_raw_map, skip
+from local.service_bus.encoding import encode
 from local.service_bus.errors import DecodeError
 from local.service_bus.values import (
     Array,
@@ -154,6 +155,7 @@ def test_not_a_number_survives() -> None:
         b"\x3f",
         b"\x56\x02",
         b"\x73\xff\xff\xff\xff",
+        b"\x73\x00\x00\xd8\x00",
         b"\xc0\x02\x01",
         b"\xc0\x03\x01\x41\x41",
         b"\xc1\x02\x01\x41",

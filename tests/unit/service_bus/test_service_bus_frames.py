@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.service_bus.codec import encode
+from local.service_bus.encoding import encode
 from local.service_bus.errors import BrokerError, FramingError, InvalidFieldError
 from local.service_bus.frames import (
     AMQP_HEADER,

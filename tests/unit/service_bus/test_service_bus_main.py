@@ -61,3 +61,15 @@ def test_a_busy_port_is_one_sentence_and_exit_code_1(
         port = busy.getsockname()[1]
         assert main(["--config", str(config), "--port", str(port)]) == 1
     assert f"cannot listen on 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+def test_a_damaged_data_file_is_one_sentence_and_exit_code_1(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "service_bus.sqlite3"
+    damaged.write_bytes(b"no database" * 500)
+    assert main(["--config", str(config), "--port", "0", "--data-dir", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert f"{damaged} is damaged" in error
+    assert error.count("\n") == 1
+    assert damaged.read_bytes() == b"no database" * 500

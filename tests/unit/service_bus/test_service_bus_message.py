@@ -7,21 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.service_bus.codec import decode, encode
+from local.service_bus.decoding import decode
+from local.service_bus.encoding import encode
 from local.service_bus.errors import ArgumentError, BrokerError, DecodeError
 from local.service_bus.message import (
     APPLICATION_PROPERTIES,
     DELIVERY_ANNOTATIONS,
+    FOOTER,
     HEADER,
+    MAX_MILLISECONDS,
     MESSAGE_ANNOTATIONS,
     PROPERTIES,
     BrokerProperties,
     encode_message,
+    encode_sent_message,
     parse_message,
     split_batch,
     split_sections,
 )
-from local.service_bus.values import Decimal128, Described, Symbol, Timestamp, UInt, ULong
+from local.service_bus.values import Decimal128, Described, Symbol, Timestamp, UByte, UInt, ULong
 
 BODY = b"\x00\x53\x75\xa0\x02hi"
 BROKER = BrokerProperties(
@@ -74,6 +78,27 @@ def test_the_senders_sections_go_through_untouched() -> None:
     }
 
 
+def test_a_message_that_is_kept_is_the_same_again() -> None:
+    data = (
+        section(HEADER, [True, UByte(4), UInt(5_000)])
+        + section(DELIVERY_ANNOTATIONS, {Symbol("mine"): "kept"})
+        + section(MESSAGE_ANNOTATIONS, {Symbol("x-opt-scheduled-enqueue-time"): Timestamp(9_000), "own": [1]})
+        + section(PROPERTIES, [ULong(5), *[None] * 9, "session"])
+        + section(APPLICATION_PROPERTIES, {"price": Decimal128(bytes(16))})
+        + BODY
+        + section(FOOTER, {"f": 1})
+    )
+    message = parse_message(data)
+    assert parse_message(encode_sent_message(message)) == message
+
+
+def test_times_beyond_all_measure_are_cut() -> None:
+    annotations = {Symbol("x-opt-scheduled-enqueue-time"): ULong(2**64 - 1)}
+    data = section(HEADER, [None, None, ULong(2**64 - 1)]) + section(MESSAGE_ANNOTATIONS, annotations) + BODY
+    message = parse_message(data)
+    assert message.time_to_live_ms == message.scheduled_enqueue_time_ms == MAX_MILLISECONDS
+
+
 def test_a_sender_cannot_make_up_the_brokers_annotations() -> None:
     data = section(MESSAGE_ANNOTATIONS, {Symbol("x-opt-sequence-number"): 99, Symbol("own"): 1}) + BODY
     annotations = sections(encode_message(parse_message(data), BROKER))[MESSAGE_ANNOTATIONS]
@@ -121,7 +146,9 @@ def test_malformed_messages_are_refused(data: bytes, error: type[BrokerError]) -
 @given(st.binary(max_size=100))
 def test_arbitrary_bytes_are_a_message_or_are_refused(data: bytes) -> None:
     with contextlib.suppress(BrokerError):  # any other exception fails the test
-        encode_message(parse_message(data), BROKER)
+        message = parse_message(data)
+        kept = parse_message(encode_sent_message(message))
+        assert encode_message(kept, BROKER) == encode_message(message, BROKER)
 
 
 def test_a_batch_holds_whole_messages() -> None:

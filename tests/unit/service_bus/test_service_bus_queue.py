@@ -1,17 +1,14 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
 from local.service_bus.errors import (
     ArgumentError,
-    BrokerError,
     MessageLockLostError,
     MessageNotFoundError,
     NotAllowedError,
@@ -19,9 +16,13 @@ from local.service_bus.errors import (
     SessionLockLostError,
 )
 from local.service_bus.message import EncodedMessage
-from local.service_bus.queue import Queue, QueueSettings, with_dead_letters
+from local.service_bus.queue_settings import QueueSettings
 from local.service_bus.settlement import Outcome, Settlement
-from local.service_bus.stored import LOCKED_STATES, MessageState, StoredMessage
+from local.service_bus.storage import MemoryOnly, open_with_dead_letters
+
+if TYPE_CHECKING:
+    from local.service_bus.queue import Queue
+    from local.service_bus.stored import StoredMessage
 
 LOCK_MS = 1_000
 COMPLETE, ABANDON, RELEASE, DEFER = (
@@ -30,7 +31,8 @@ COMPLETE, ABANDON, RELEASE, DEFER = (
 
 
 def make_queue(**changes: Any) -> Queue:
-    return with_dead_letters(QueueSettings(**{"name": "q", "lock_duration_ms": LOCK_MS, **changes}))
+    settings = QueueSettings(**{"name": "q", "lock_duration_ms": LOCK_MS, **changes})
+    return open_with_dead_letters(settings, MemoryOnly())
 
 
 def message(message_id: object = None, **fields: Any) -> EncodedMessage:
@@ -396,114 +398,7 @@ def test_a_deferred_message_is_received_in_its_session() -> None:
     assert queue.receive_deferred([locked.sequence_number], 0, session_id="a")
 
 
-# Everything together
-
-
-class QueueMachine(RuleBasedStateMachine):
-    """Does anything in any order and checks that no message is lost, doubled, or un-counted."""
-
-    tokens: Bundle[uuid.UUID] = Bundle("tokens")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.queue = make_queue(
-            max_delivery_count=3, default_time_to_live_ms=20 * LOCK_MS, dead_letter_on_expiration=True
-        )
-        self.now_ms = 0
-        self.sent = 0
-        self.removed: list[object] = []
-        self.counts: Counter[object] = Counter()
-
-    @rule(count=st.integers(1, 3), delay_ms=st.none() | st.integers(0, 3 * LOCK_MS))
-    def send(self, count: int, delay_ms: int | None) -> None:
-        due_ms = None if delay_ms is None else self.now_ms + delay_ms
-        batch = [message(self.sent + n, scheduled_enqueue_time_ms=due_ms) for n in range(count)]
-        self.queue.enqueue(batch, self.now_ms)
-        self.sent += count
-
-    @rule(target=tokens, dead=st.booleans())
-    def lock(self, dead: bool) -> Any:
-        locked = self._pick(dead=dead).lock_next(self.now_ms)
-        return multiple() if locked is None or locked.lock_token is None else locked.lock_token
-
-    @rule(dead=st.booleans())
-    def take(self, dead: bool) -> None:
-        taken = self._pick(dead=dead).take_next(self.now_ms)
-        if taken is not None:
-            self.removed.append(taken.content.message_id)
-
-    @rule(token=tokens, outcome=st.sampled_from(Outcome), dead=st.booleans())
-    def settle(self, token: uuid.UUID, outcome: Outcome, dead: bool) -> None:
-        queue = self._pick(dead=dead)
-        queue.advance(self.now_ms)
-        locked = queue._locks.get(token)
-        try:
-            queue.settle(token, Settlement(outcome), self.now_ms)
-        except BrokerError:
-            return
-        assert locked is not None
-        if outcome is Outcome.COMPLETE:
-            self.removed.append(locked.content.message_id)
-
-    @rule(token=tokens)
-    def renew(self, token: uuid.UUID) -> None:
-        try:
-            assert self.queue.renew([token], self.now_ms) == [self.now_ms + LOCK_MS]
-        except MessageLockLostError:
-            assert token not in self.queue._locks
-
-    @rule(target=tokens, data=st.data())
-    def receive_deferred(self, data: st.DataObject) -> Any:
-        deferred = [each for each in self.queue.peek(0, 10**6) if each.state is MessageState.DEFERRED]
-        if not deferred:
-            return multiple()
-        chosen = data.draw(st.sampled_from(deferred))
-        try:
-            (locked,) = self.queue.receive_deferred([chosen.sequence_number], self.now_ms)
-        except MessageNotFoundError:
-            return multiple()
-        return multiple() if locked.lock_token is None else locked.lock_token
-
-    @rule(step_ms=st.sampled_from([1, LOCK_MS // 2, LOCK_MS, 5 * LOCK_MS]))
-    def let_time_pass(self, step_ms: int) -> None:
-        self.now_ms += step_ms
-        self.queue.advance(self.now_ms)
-
-    def _pick(self, *, dead: bool) -> Queue:
-        return self.queue.dead_letters if dead and self.queue.dead_letters is not None else self.queue
-
-    def _stored(self) -> list[StoredMessage]:
-        return [*self.queue.peek(0, 10**6), *dead_letters(self.queue)]
-
-    @invariant()
-    def every_message_is_in_one_place(self) -> None:
-        places = Counter([stored.content.message_id for stored in self._stored()] + self.removed)
-        assert places == Counter(range(self.sent))
-
-    @invariant()
-    def locks_and_states_agree(self) -> None:
-        for stored in self._stored():
-            locked = stored.state in LOCKED_STATES
-            assert (stored.lock_token is not None) == (stored.locked_until_ms is not None) == locked
-        for token, stored in self.queue._locks.items():
-            assert stored.lock_token == token
-            assert stored.locked_until_ms is not None
-            assert stored.locked_until_ms > self.now_ms - 5 * LOCK_MS
-
-    @invariant()
-    def delivery_counts_only_grow(self) -> None:
-        for stored in self._stored():
-            assert stored.delivery_count >= self.counts[stored.content.message_id]
-            self.counts[stored.content.message_id] = stored.delivery_count
-
-    @invariant()
-    def what_is_active_can_be_had(self) -> None:
-        active = any(stored.state is MessageState.ACTIVE for stored in self.queue.peek(0, 10**6))
-        assert self.queue.has_ready() == active
-
-
-TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+# Time
 
 
 @given(st.lists(st.integers(0, 5 * LOCK_MS), min_size=1, max_size=10))

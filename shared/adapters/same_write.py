@@ -1,0 +1,23 @@
+"""When a blob that is there already is the very one that was about to be made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from shared.ports import BlobProperties
+
+
+def is_same_write(found: BlobProperties, asked: BlobProperties) -> bool:
+    """Whether ``found`` has the size, type and metadata asked for.
+
+    The answer to a write can be lost and the write sent again. Metadata carries the digest, the time and the
+    trace of one upload, so two uploads do not share it.
+    """
+    return replace(found, etag="", metadata=_seen(found)) == replace(asked, etag="", metadata=_seen(asked))
+
+
+def _seen(blob: BlobProperties) -> dict[str, str]:
+    """Metadata as header fields bring it back: names in any case, values without spaces around them."""
+    return {name.lower(): value.strip() for name, value in blob.metadata.items()}

@@ -1,0 +1,97 @@
+"""What the conformance suites run against: each store, with a way to look at what it holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from azure.core.exceptions import ResourceNotFoundError
+
+from local.part import LOOPBACK
+from shared.adapters.azure_transport import ANSWER
+from shared.adapters.blobs import AzureBlobs
+from shared.adapters.tables import AzureTables
+from tests.conformance.adapters.running_part import RunningPart
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from azure.storage.blob.aio import ContainerClient
+
+    from local.azurite import StoragePorts
+    from shared.adapters.azure_transport import AzureTransport, Patience
+    from shared.adapters.memory import MemoryBlobs
+    from shared.ports import BlobStore
+
+CONTAINER = "uploads"
+TABLE = "dropbell"
+QUEUE = "notifications"
+OTHER_QUEUE = "others"
+"""What is sent to it is never received."""
+
+
+class BlobBackend(Protocol):
+    """A store, and its content as somebody else sees it."""
+
+    @property
+    def store(self) -> BlobStore: ...
+
+    async def content(self, name: str) -> bytes | None: ...
+
+
+@dataclass
+class MemoryBackend:
+    store: MemoryBlobs
+
+    async def content(self, name: str) -> bytes | None:
+        return self.store.contents.get(name)
+
+
+@dataclass
+class AzureBackend:
+    store: AzureBlobs
+    container: ContainerClient
+
+    async def content(self, name: str) -> bytes | None:
+        try:
+            download = await self.container.download_blob(name)
+        except ResourceNotFoundError:
+            return None
+        return await download.readall()
+
+
+def azure_blobs(ports: StoragePorts, transport: AzureTransport, container: str = CONTAINER) -> AzureBlobs:
+    return AzureBlobs.connect(container, transport.transport(), connection_string=ports.connection_string)
+
+
+def azure_tables(
+    ports: StoragePorts, transport: AzureTransport, table: str = TABLE, *, patience: Patience = ANSWER
+) -> AzureTables:
+    return AzureTables.connect(
+        table, transport.transport(), connection_string=ports.connection_string, patience=patience
+    )
+
+
+@dataclass(frozen=True)
+class BrokerAddress:
+    """Where a broker is, or is not."""
+
+    port: int
+    key: str = "SAS_KEY_VALUE"
+
+    @property
+    def connection_string(self) -> str:
+        return (
+            f"Endpoint=sb://{LOOPBACK}:{self.port};SharedAccessKeyName=RootManageSharedAccessKey;"
+            f"SharedAccessKey={self.key};UseDevelopmentEmulator=true;"
+        )
+
+    def process(self, config: Path) -> RunningPart:
+        arguments = ["local.service_bus", "--port", str(self.port), "--config", str(config)]
+        return RunningPart(arguments, [self.port], config.with_name(f"broker_{self.port}.log"))
+
+
+async def in_chunks(content: bytes, chunk_bytes: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), chunk_bytes):
+        yield content[start : start + chunk_bytes]
