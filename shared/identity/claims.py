@@ -15,7 +15,7 @@ from shared.identity.principal import Principal, PrincipalKind
 from shared.identity.trusted_issuer import is_guid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from shared.identity.permissions import Permission
@@ -33,7 +33,6 @@ _GRAPH_AUDIENCES: Final = frozenset(
     }
 )
 _CLAIMS_CHALLENGE_CAPABILITY: Final = "cp1"
-_NUMBER = "A time claim of the token is missing or not a number."
 
 
 def is_for_graph(header: Mapping[str, object], claims: Claims) -> bool:
@@ -89,10 +88,7 @@ def check_authentication_context(claims: Claims, principal: Principal, required:
 def _check_audience(claims: Claims, row: TrustedIssuer) -> None:
     audience = claims.get("aud")
     # RFC 7519 allows a list. Entra never sends one, and a token for several APIs can be replayed among them.
-    accepted: Iterable[object] = (
-        audience if isinstance(audience, list) and row.shape.either_form else [audience]
-    )
-    found = list(accepted)
+    found = audience if isinstance(audience, list) and row.shape.either_form else [audience]
     if not all(isinstance(each, str) for each in found) or row.audiences.isdisjoint(found):
         raise token_refused("The token was issued for another API.", reason="audience")
 
@@ -128,12 +124,10 @@ def _kind_and_permissions(
 
 
 def _is_app_only(claims: Claims, row: TrustedIssuer, client: str, *, has_scopes: bool) -> bool:
-    if row.shape.app_only is None:
-        return client in row.app_clients and (row.shape.app_scopes or not has_scopes)
-    name, value = row.shape.app_only
-    if name in claims:
-        return claims[name] == value
-    return client in row.app_clients and (row.shape.app_scopes or not has_scopes)
+    mark = row.shape.app_only
+    if mark is not None and mark[0] in claims:
+        return claims[mark[0]] == mark[1]
+    return client in row.app_clients and not has_scopes
 
 
 def _granted(
@@ -168,7 +162,7 @@ def _numeric_date(claims: Claims, name: str) -> float:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
-    raise token_refused(_NUMBER, reason=f"claim:{name}")
+    raise token_refused("A time claim of the token is missing or not a number.", reason=f"claim:{name}")
 
 
 def _identifier(claims: Claims, name: str, *, guid: bool) -> str:

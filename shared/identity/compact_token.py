@@ -59,7 +59,7 @@ class UnverifiedToken:
         """``alg``, when it is one that an issuer can be allowed."""
         algorithm = self.header.get("alg")
         if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-            raise token_refused("The token must be signed with RS256.", reason="algorithm")
+            raise token_refused("The token is not signed in a way that is taken here.", reason="algorithm")
         return algorithm
 
     @property
