@@ -4,7 +4,7 @@
 
     from dropbell import files
     from dropbell.connection import Connection
-    from dropbell.sign_in import ClientCredentialSignIn
+    from dropbell.service_sign_in import ClientCredentialSignIn
 
     sign_in = ClientCredentialSignIn(authority, client_id, secret, "api://dropbell/.default")
     with Connection("https://dropbell.example.com", sign_in) as connection:

@@ -33,6 +33,7 @@ class ExitCode(IntEnum):
     NOT_SIGNED_IN = 3
     NOT_REACHABLE = 4
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
 
     @property
     def meaning(self) -> str:
@@ -48,6 +49,7 @@ EXIT_CODES: Mapping[type[DropbellError], ExitCode] = {
     ConnectionFailedError: ExitCode.NOT_REACHABLE,
 }
 _UNAUTHORIZED = 401
+_DEFAULTS = {"json": False, "token": None, "owner": None, "trust_env": False}
 
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> int:
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         An ``ExitCode``. As usual with argparse, a wrong option ends the process with code 2 by itself.
     """
     environment = os.environ if environment is None else environment
-    options = _parser().parse_args(arguments, argparse.Namespace(json=False, token=None, trust_env=False))
+    options = _parser().parse_args(arguments, argparse.Namespace(**_DEFAULTS))
     try:
         for result in options.run(_context(options, environment)):
             print(json.dumps(result.json) if options.json else _printable(result.text), flush=True)
@@ -71,6 +73,10 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
     except KeyboardInterrupt:
         print("" if options.json else "dropbell: interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would fail on it once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OUTPUT_CLOSED
     return ExitCode.OK
 
 
@@ -84,6 +90,7 @@ def _context(options: argparse.Namespace, environment: Mapping[str, str]) -> com
         options=options,
         settings=resolve_settings(vars(options), environment, load_settings(directory)),
         token=options.token or environment.get("DROPBELL_TOKEN"),
+        owner=options.owner or environment.get("DROPBELL_OWNER"),
         directory=directory,
         environment=environment,
         tell=tell,
@@ -95,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dropbell",
         description="Drop a file, ring the bell.",
-        epilog="Exit codes: " + ", ".join(f"{code.value} {code.meaning}" for code in ExitCode) + ".",
+        epilog="Exit codes: " + ", ".join(f"{code.value} {code.meaning}" for code in ExitCode) + ". "
+        "A service signs in by DROPBELL_CLIENT_SECRET, DROPBELL_CLIENT_CERTIFICATE (a PEM file) or "
+        "DROPBELL_CLIENT_ASSERTION_FILE.",
         parents=[everywhere],
         allow_abbrev=False,
     )
@@ -111,7 +120,12 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run)
         return added
 
-    command("login", commands.log_in)
+    login = command("login", commands.log_in)
+    login.add_argument(
+        "--browser",
+        action="store_true",
+        help="use this machine's browser at once, instead of a code to type in",
+    )
     command("whoami", commands.who_am_i)
     command("logout", commands.log_out)
     put = command("put", commands.put)
@@ -127,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     subscribe.add_argument(
         "--event", action="append", dest="events", help="file.stored (the default); may repeat"
     )
+    subscription = command("subscription", commands.subscription)
+    subscription.add_argument("id", metavar="ID", help="the subscription's id")
     return parser
 
 
@@ -145,6 +161,7 @@ def _global_options() -> argparse.ArgumentParser:
     )
     group.add_argument("--ca-file", metavar="FILE", help="certificates to trust, PEM (DROPBELL_CA_FILE)")
     group.add_argument("--token", help="use this token; other users see it here, not in DROPBELL_TOKEN")
+    group.add_argument("--owner", metavar="TENANT/OBJECT", help="whom an app acts for (DROPBELL_OWNER)")
     group.add_argument(
         "--proxy-from-environment", action="store_true", dest="trust_env", help="use HTTPS_PROXY and its like"
     )

@@ -8,15 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dropbell.command_access import open_connection, person_sign_in, service_sign_in, service_variable
 from dropbell.errors import InputError, NotSignedInError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator, Mapping
 
-    from dropbell.connection import Connection
     from dropbell.settings import Settings
-    from dropbell.sign_in import DeviceCode, DeviceCodeSignIn, SignIn
+    from dropbell.sign_in import Account
+    from dropbell.subscriptions import Subscription
 
 # msal, requests and rich take a quarter of a second to import: each command imports what it needs.
 
@@ -37,6 +38,7 @@ class Context:
         options: The parsed command line.
         settings: Where the service and the issuer are.
         token: A token from outside, in place of a sign-in.
+        owner: Whom an app acts for, as given.
         directory: Where the sign-in is kept.
         environment: The process's environment.
         tell: Says something to a person on standard error; silent with ``--json``.
@@ -45,13 +47,14 @@ class Context:
     options: argparse.Namespace
     settings: Settings
     token: str | None
+    owner: str | None
     directory: Path
     environment: Mapping[str, str]
     tell: Callable[[str], None]
 
 
 def log_in(context: Context) -> Iterator[Result]:
-    """Sign in on another device's browser, save the sign-in and the settings."""
+    """Sign in with a browser on any device, save the sign-in and the settings."""
     from dropbell.connection import normalised_api_url
     from dropbell.settings import save_settings
 
@@ -62,14 +65,13 @@ def log_in(context: Context) -> Iterator[Result]:
         raise InputError(
             "Say who signs you in: --authority and --client-id, or DROPBELL_AUTHORITY and DROPBELL_CLIENT_ID."
         )
-    sign_in = _device_code_sign_in(context, warn=context.tell)
+    if variable := "DROPBELL_TOKEN" if context.token else service_variable(context.environment):
+        context.tell(f"{variable} is set: while it is, other commands use that and not this sign-in.")
+    sign_in = person_sign_in(context, browser=context.options.browser, warn=context.tell)
     account = sign_in.log_in()
     ca_file = str(Path(settings.ca_file).absolute()) if settings.ca_file else None
     save_settings(context.directory, replace(settings, ca_file=ca_file))
-    yield Result(
-        {"username": account.username, "object_id": account.object_id, "tenant_id": account.tenant_id},
-        f"Signed in as {account.username}.",
-    )
+    yield Result(_account_json(account), f"Signed in as {account.username}.")
 
 
 def who_am_i(context: Context) -> Iterator[Result]:
@@ -80,13 +82,17 @@ def who_am_i(context: Context) -> Iterator[Result]:
             "A given token is used (--token or DROPBELL_TOKEN); nobody is asked who it is.",
         )
         return
-    account = _device_code_sign_in(context).account()
+    if (service := service_sign_in(context)) is not None:
+        service.access_token()  # a service that cannot have one is nobody
+        yield Result(
+            {"client_id": service.client_id, "tenant_id": service.issuer.tenant_id},
+            f"service {service.client_id} (tenant {service.issuer.tenant_id})",
+        )
+        return
+    account = person_sign_in(context).account()
     if account is None:
         raise NotSignedInError("Nobody is signed in; run: dropbell login")
-    yield Result(
-        {"username": account.username, "object_id": account.object_id, "tenant_id": account.tenant_id},
-        f"{account.username} (tenant {account.tenant_id})",
-    )
+    yield Result(_account_json(account), f"{account.username} (tenant {account.tenant_id})")
 
 
 def log_out(context: Context) -> Iterator[Result]:
@@ -113,7 +119,7 @@ def put(context: Context) -> Iterator[Result]:
             files.check_readable(path)
         elif not options.name:
             raise InputError("Standard input needs a --name.")
-    with _connection(context) as connection:
+    with open_connection(context) as connection:
         for path in options.files:
             source = sys.stdin.buffer if path == "-" else path
             shown = options.name or path
@@ -131,7 +137,7 @@ def show(context: Context) -> Iterator[Result]:
     from dropbell import files
     from dropbell.answers import to_json
 
-    with _connection(context) as connection:
+    with open_connection(context) as connection:
         file = files.show(connection, context.options.id)
         found = to_json(file)
         lines = [f"{name}: {value}" for name, value in found.items() if value not in (None, {}, [])]
@@ -152,56 +158,29 @@ def subscribe(context: Context) -> Iterator[Result]:
     from dropbell.answers import to_json
 
     options = context.options
-    with _connection(context) as connection:
+    with open_connection(context) as connection:
         made = subscriptions.subscribe(
             connection, options.channel, options.target, options.events or ["file.stored"]
         )
-    text = f"{made.id}  {made.status}  {made.channel}  {made.target}"
+    text = _subscription_line(made)
     if made.secret:
         text += f"\nsecret: {made.secret}\nKeep it to verify signatures: it is shown this once."
     yield Result(to_json(made), text)
 
 
-def _connection(context: Context) -> Connection:
-    from dropbell.connection import Connection
+def subscription(context: Context) -> Iterator[Result]:
+    """Look at one subscription."""
+    from dropbell import subscriptions
+    from dropbell.answers import to_json
 
-    settings = context.settings
-    if not settings.api:
-        raise InputError("Say where the service is: --api URL or DROPBELL_API.")
-    return Connection(settings.api, _sign_in(context), settings.ca_file, trust_env=context.options.trust_env)
-
-
-def _sign_in(context: Context) -> SignIn:
-    from dropbell.sign_in import FixedToken
-
-    return FixedToken(context.token) if context.token else _device_code_sign_in(context)
+    with open_connection(context) as connection:
+        found = subscriptions.show(connection, context.options.id)
+    yield Result(to_json(found), _subscription_line(found))
 
 
-def _device_code_sign_in(context: Context, warn: Callable[[str], None] | None = None) -> DeviceCodeSignIn:
-    settings = context.settings
-    if not settings.authority or not settings.client_id:
-        raise NotSignedInError("Nobody is signed in; run: dropbell login --authority URL --client-id ID")
-
-    from dropbell.sign_in import DeviceCodeSignIn
-    from dropbell.token_store import open_token_cache
-
-    return DeviceCodeSignIn(
-        settings.authority,
-        settings.client_id,
-        settings.scopes,
-        settings.ca_file,
-        _show_as_json if context.options.json else lambda code: context.tell(code.sentence),
-        token_cache=open_token_cache(context.directory, warn),
-        trust_env=context.options.trust_env,
-    )
+def _account_json(account: Account) -> Mapping[str, Any]:
+    return {"username": account.username, "object_id": account.object_id, "tenant_id": account.tenant_id}
 
 
-def _show_as_json(code: DeviceCode) -> None:
-    import json
-
-    found = {
-        "verification_uri": code.verification_uri,
-        "user_code": code.user_code,
-        "expires_in_seconds": code.expires_in_seconds,
-    }
-    print(json.dumps(found), flush=True)
+def _subscription_line(subscription: Subscription) -> str:
+    return f"{subscription.id}  {subscription.status}  {subscription.channel}  {subscription.target}"

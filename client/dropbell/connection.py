@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from requests.auth import AuthBase
 
 from dropbell.answers import Fields
 from dropbell.errors import InputError, ProblemError, UnexpectedAnswerError
+from dropbell.owner import OWNER_HEADER
 from dropbell.trace_context import new_traceparent
 from dropbell.transport import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, connection_failed, open_session
 
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     from typing import Self
 
     from dropbell.body import Body
+    from dropbell.owner import Owner
     from dropbell.sign_in import SignIn
     from dropbell.transport import Timeout
 
 API_PATH = "/api/v1"
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+BODY_TOKEN_SECONDS = 15 * 60.0
+"""How long a token should last when a body is about to be streamed: it cannot be changed under way."""
 
 
 class Connection:
@@ -35,6 +41,7 @@ class Connection:
         api_url: ``https://host[:port]`` with or without ``/api/v1``; plain http to this machine only.
         sign_in: Gives access tokens.
         ca_file: Certificates (PEM) to trust in place of the usual ones.
+        owner: Whom an app acts for; without it, for itself or for the person who is signed in.
         trust_env: Take proxies from the environment.
         timeout: Seconds to connect, seconds to wait for an answer.
 
@@ -48,12 +55,15 @@ class Connection:
         sign_in: SignIn,
         ca_file: str | None = None,
         *,
+        owner: Owner | None = None,
         trust_env: bool = False,
         timeout: Timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
     ) -> None:
         self.api_url = normalised_api_url(api_url)
         self._sign_in = sign_in
         self._session = open_session(ca_file, trust_env=trust_env, timeout=timeout)
+        if owner is not None:
+            self._session.headers[OWNER_HEADER] = str(owner)
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +89,8 @@ class Connection:
     ) -> requests.Response:
         """Send one request and return its successful answer.
 
-        A 401 asks the issuer for a fresh token and sends once more, unless the body cannot be sent again.
+        A token about to end is replaced before a body is streamed. A 401, even in the middle of it, asks
+        the issuer for a fresh token and sends everything once more, unless the body cannot be sent again.
 
         Args:
             method: HTTP method.
@@ -105,7 +116,7 @@ class Connection:
             # A redirect is not followed: it would carry the token to wherever the answer points.
             allow_redirects=False,
         )
-        token = self._sign_in.access_token()
+        token = self._sign_in.access_token(lasting_seconds=0 if body is None else BODY_TOKEN_SECONDS)
         response = self._answer(send, body, token)
         if response.status_code == HTTPStatus.UNAUTHORIZED and (body is None or body.replayable):
             fresh_token = self._sign_in.access_token(force_refresh=True)
@@ -135,9 +146,13 @@ class Connection:
         self, send: Callable[..., requests.Response], body: Body | None, token: str
     ) -> requests.Response:
         try:
-            return send(data=None if body is None else _payload(body), auth=_Bearer(token))
+            response = send(data=None if body is None else _payload(body), auth=_Bearer(token))
         except requests.RequestException as error:
             raise connection_failed(error, self.api_url) from error
+        if body is not None and not response.ok:
+            # Whoever refuses a body without reading it ends the connection next; nothing else may use it.
+            self._session.close()
+        return response
 
 
 def normalised_api_url(url: str) -> str:
@@ -165,6 +180,13 @@ def normalised_api_url(url: str) -> str:
         raise InputError(f"{url} is not protected; use https (plain http is for this machine only).")
     base = parts.path.rstrip("/").removesuffix(API_PATH).removesuffix("/api")
     return parts._replace(path=base + API_PATH).geturl()
+
+
+def checked_id(text: str, what: str) -> str:
+    """Return an id that can stand in a path; raises InputError when ``text`` is not the id of a ``what``."""
+    if not _ID.fullmatch(text):
+        raise InputError(f"{text!r} is not a {what} id.")
+    return text
 
 
 def decoded(response: requests.Response) -> Any:

@@ -9,7 +9,7 @@
     ├── ProblemError            the service refused (RFC 9457)
     └── UnexpectedAnswerError   the answer is not one that Dropbell gives
 
-Errors of the HTTP and sign-in libraries are translated where they enter: in ``transport`` and ``sign_in``.
+Errors of the HTTP and sign-in libraries are translated where they enter: in ``transport`` and ``issuer``.
 """
 
 from __future__ import annotations

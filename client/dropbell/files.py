@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from dropbell.answers import Fields
 from dropbell.body import Body
-from dropbell.connection import decoded
+from dropbell.connection import checked_id, decoded
 from dropbell.deliveries import Delivery
 from dropbell.errors import InputError
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 _RFC8187_ATTR_CHAR = "!#$&+-.^_`|~"  # beside letters and digits
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
-_FILE_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -105,12 +104,12 @@ def upload(
 
 def show(connection: Connection, file_id: str) -> File:
     """Look at one file; raises as ``Connection.request`` does, ProblemError 404 when there is none."""
-    return File.from_json(decoded(connection.request("GET", f"/files/{_checked_id(file_id)}")))
+    return File.from_json(decoded(connection.request("GET", f"/files/{checked_id(file_id, 'file')}")))
 
 
 def deliveries(connection: Connection, file_id: str) -> Iterator[Delivery]:
     """Go through a file's deliveries, fetched page by page; raises as ``Connection.request`` does."""
-    for item in connection.items(f"/files/{_checked_id(file_id)}/deliveries"):
+    for item in connection.items(f"/files/{checked_id(file_id, 'file')}/deliveries"):
         yield Delivery.from_json(item)
 
 
@@ -169,9 +168,3 @@ def _checked_content_type(content_type: str) -> str:
     if not _MEDIA_TYPE.fullmatch(content_type):
         raise InputError(f"{content_type!r} is not a media type such as application/pdf.")
     return content_type
-
-
-def _checked_id(file_id: str) -> str:
-    if not _FILE_ID.fullmatch(file_id):
-        raise InputError(f"{file_id!r} is not a file id.")
-    return file_id

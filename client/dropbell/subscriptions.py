@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from dropbell.answers import Fields
-from dropbell.connection import decoded
+from dropbell.connection import checked_id, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,3 +57,9 @@ def subscribe(connection: Connection, channel: str, target: str, events: Sequenc
     """
     wanted = {"channel": channel, "target": target, "events": list(events)}
     return Subscription.from_json(decoded(connection.request("POST", "/subscriptions", json=wanted)))
+
+
+def show(connection: Connection, subscription_id: str) -> Subscription:
+    """Look at one subscription, without its secret; raises as ``Connection.request`` does."""
+    path = f"/subscriptions/{checked_id(subscription_id, 'subscription')}"
+    return Subscription.from_json(decoded(connection.request("GET", path)))

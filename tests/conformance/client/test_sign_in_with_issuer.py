@@ -4,94 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 
 from dropbell.command_line import ExitCode, main
 from dropbell.errors import ConnectionFailedError, NotSignedInError
-from dropbell.sign_in import ClientCredentialSignIn, DeviceCode, DeviceCodeSignIn
+from dropbell.service_sign_in import ClientCredentialSignIn
+from dropbell.sign_in import BrowserSignIn, DeviceCode, DeviceCodeSignIn
 from dropbell.token_store import open_token_cache
+from tests.conformance.client.issuer import ALICE, APPS, DIRECTORY, ROOT, SCOPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
-DIRECTORY = json.loads((ROOT / "local" / "entra" / "directory.json").read_text())
-APPS = {app["name"]: app for app in DIRECTORY["apps"]}
-ALICE = DIRECTORY["users"][0]
-SCOPES = ["api://dropbell/Files.ReadWrite", "api://dropbell/Deliveries.Read"]
-START_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class Issuer:
-    authority: str
-    ca_file: str
-
-    def answer_device(self, code: DeviceCode, **form: str) -> None:
-        """Do what a person does on the sign-in page."""
-        with requests.Session() as session:
-            session.trust_env = False
-            answer = session.post(
-                code.verification_uri,
-                data={"user_code": code.user_code, **form},
-                verify=self.ca_file,
-                timeout=10,
-            )
-        answer.raise_for_status()
-
-    def sign_in_as_alice(self, code: DeviceCode) -> None:
-        self.answer_device(code, user="alice")
-
-    def refuse(self, code: DeviceCode) -> None:
-        self.answer_device(code, action="deny")
-
-
-@pytest.fixture(scope="module")
-def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Issuer]:
-    directory = tmp_path_factory.mktemp("issuer")
-    port, tls_port = _free_ports(2)
-    arguments = ["--port", str(port), "--tls-port", str(tls_port), "--ca-file", str(directory / "ca.pem")]
-    with (directory / "log").open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-m", "local.entra", *arguments], cwd=ROOT, stdout=log, stderr=log
-        )
-        try:
-            _wait_until_healthy(f"http://127.0.0.1:{port}/health", process)
-            yield Issuer(f"https://localhost:{tls_port}/{DIRECTORY['tenant_id']}", str(directory / "ca.pem"))
-        finally:
-            process.terminate()
-            process.wait(10)
-
-
-def _free_ports(count: int) -> list[int]:
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(listener.getsockname()[1]) for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
-def _wait_until_healthy(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    with requests.Session() as session:
-        session.trust_env = False
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                if session.get(url, timeout=1).ok:
-                    return
-            except requests.ConnectionError:
-                time.sleep(0.05)
-    raise AssertionError("The local issuer did not start.")
+    from tests.conformance.client.issuer import Issuer
 
 
 def _claims(token: str) -> dict[str, Any]:
@@ -100,10 +32,24 @@ def _claims(token: str) -> dict[str, Any]:
     return claims
 
 
+def _wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def _device_sign_in(issuer: Issuer, **options: Any) -> DeviceCodeSignIn:
     options.setdefault("show", issuer.sign_in_as_alice)
     return DeviceCodeSignIn(
         issuer.authority, APPS["dropbell-cli"]["client_id"], SCOPES, issuer.ca_file, **options
+    )
+
+
+def _browser_sign_in(issuer: Issuer, open_browser: Callable[[str], object], **options: Any) -> BrowserSignIn:
+    client_id = APPS["dropbell-cli"]["client_id"]
+    return BrowserSignIn(
+        issuer.authority, client_id, SCOPES, issuer.ca_file, open_browser=open_browser, **options
     )
 
 
@@ -118,6 +64,43 @@ def test_a_person_signs_in_by_device_code_and_stays_signed_in_on_disk(issuer: Is
     assert {"Files.ReadWrite", "Deliveries.Read"} <= set(_claims(token)["scp"].split())
     assert later.access_token() == token
     assert later.access_token(force_refresh=True) != token
+
+
+def test_a_person_signs_in_with_the_browser_and_stays_signed_in_on_disk(
+    issuer: Issuer, tmp_path: Path
+) -> None:
+    shown: list[str] = []
+    browser_sign_in = _browser_sign_in(
+        issuer,
+        lambda url: issuer.answer_page(url, user="alice"),
+        show=shown.append,
+        token_cache=open_token_cache(tmp_path),
+    )
+    account = browser_sign_in.log_in()
+    assert (account.username, account.object_id) == (ALICE["preferred_username"], ALICE["object_id"])
+    assert "code_challenge_method=S256" in shown[0]
+    assert "state=" in shown[0]
+
+    # Whichever way a person signed in, the cache is the same.
+    later = _device_sign_in(issuer, token_cache=open_token_cache(tmp_path))
+    assert _claims(later.access_token())["oid"] == ALICE["object_id"]
+    assert later.access_token(force_refresh=True) != later.access_token(force_refresh=True)
+
+
+def test_a_person_who_refuses_in_the_browser_is_not_signed_in(issuer: Issuer) -> None:
+    sign_in = _browser_sign_in(issuer, lambda url: issuer.answer_page(url, action="deny"))
+    with pytest.raises(NotSignedInError, match="The user refused to sign in"):
+        sign_in.log_in()
+    assert sign_in.account() is None
+
+
+def test_a_browser_that_never_answers_is_given_up(issuer: Issuer) -> None:
+    def broken(url: str) -> None:
+        raise OSError("no such browser")
+
+    sign_in = _browser_sign_in(issuer, broken, timeout_seconds=0.1)
+    with pytest.raises(NotSignedInError, match=r"Nobody signed in within 0\.1 s"):
+        sign_in.log_in()
 
 
 def test_whoever_signs_in_later_replaces_who_was_signed_in(issuer: Issuer) -> None:
@@ -186,7 +169,7 @@ def test_a_wrong_secret_is_refused(issuer: Issuer) -> None:
 def test_the_command_line_signs_in_remembers_and_signs_out(
     issuer: Issuer, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    environment = {"DROPBELL_CONFIG_DIR": str(tmp_path / "config")}
+    environment = {"DROPBELL_CONFIG_DIR": str(tmp_path / "config"), "PYTHONPATH": str(ROOT / "client")}
     login = [sys.executable, "-m", "dropbell", "login", "--json", "--authority", issuer.authority]
     login += ["--client-id", APPS["dropbell-cli"]["client_id"], "--ca-file", issuer.ca_file]
     with subprocess.Popen(  # noqa: S603 - our own program
@@ -205,3 +188,45 @@ def test_the_command_line_signs_in_remembers_and_signs_out(
     assert main(["logout"], environment) == ExitCode.OK
     assert main(["whoami"], environment) == ExitCode.NOT_SIGNED_IN
     assert list((tmp_path / "config").iterdir()) == []
+
+
+def test_the_command_line_signs_in_with_the_system_s_browser(issuer: Issuer, tmp_path: Path) -> None:
+    opened, browser = tmp_path / "opened", tmp_path / "browser.py"
+    browser.write_text(f"import sys; open({str(opened)!r}, 'w').write(sys.argv[1])")
+    environment = {
+        "DROPBELL_CONFIG_DIR": str(tmp_path / "config"),
+        "PYTHONPATH": str(ROOT / "client"),
+        "BROWSER": f"{sys.executable} {browser} %s",
+    }
+    login = [sys.executable, "-m", "dropbell", "login", "--browser", "--json", "--ca-file", issuer.ca_file]
+    login += ["--authority", issuer.authority, "--client-id", APPS["dropbell-cli"]["client_id"]]
+    with subprocess.Popen(  # noqa: S603 - our own program
+        login, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        stop = threading.Timer(30, process.kill)
+        stop.start()
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["sign_in_url"]
+        _wait_for(opened.exists)
+        issuer.answer_page(url, user="bob")
+        assert json.loads(process.stdout.readline())["username"] == "bob@dropbell.example"
+        stop.cancel()
+    assert process.returncode == ExitCode.OK
+    assert opened.read_text() == url
+    assert main(["whoami"], environment) == ExitCode.OK
+
+
+def test_the_command_line_acts_as_a_service(issuer: Issuer, capsys: pytest.CaptureFixture[str]) -> None:
+    app = APPS["ingest-app"]
+    environment = {
+        "DROPBELL_AUTHORITY": issuer.authority,
+        "DROPBELL_CLIENT_ID": app["client_id"],
+        "DROPBELL_CA_FILE": issuer.ca_file,
+        "DROPBELL_CLIENT_SECRET": app["secret"],
+    }
+    assert main(["whoami", "--json"], environment) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == {
+        "client_id": app["client_id"],
+        "tenant_id": DIRECTORY["tenant_id"],
+    }
+    assert main(["whoami"], environment | {"DROPBELL_CLIENT_SECRET": "wrong"}) == ExitCode.NOT_SIGNED_IN

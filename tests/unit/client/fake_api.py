@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -15,9 +13,19 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from tests.unit.client.serving import served
+
 TOKEN = "good-token"
 FILE_ID = "01930000-0000-7000-8000-000000000001"
 CORRELATION_ID = "c0ffee"
+SUBSCRIPTION = {
+    "id": "sub-1",
+    "channel": "webhook",
+    "target": "https://example.com/hook",
+    "events": ["file.stored"],
+    "filter": None,
+    "status": "active",
+}
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -29,6 +37,7 @@ class Received:
     query: str
     headers: dict[str, str]
     body: bytes
+    peer: tuple[str, int]
 
 
 @dataclass
@@ -37,17 +46,22 @@ class FakeApi:
 
     url: str = ""
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
+    accepts: Callable[[str], bool] | None = None
+    """Decides upon a token in place of ``tokens``."""
     received: list[Received] = field(default_factory=list)
     next_answers: deque[Answer] = field(default_factory=deque)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         if self.next_answers:
             return await self.next_answers.popleft()(request)
-        if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
+        accepts = self.accepts or self.tokens.__contains__
+        if not accepts(bearer_token(request)):
             return problem(401, "Not signed in", "The token is not valid.")
         body = await request.content.read()
         self.received.append(
-            Received(request.method, request.path, request.query_string, dict(request.headers), body)
+            Received(
+                request.method, request.path, request.query_string, dict(request.headers), body, peer(request)
+            )
         )
         match request.method, request.path.removeprefix("/api/v1"):
             case "POST", "/files":
@@ -57,9 +71,22 @@ class FakeApi:
             case "GET", path if path == f"/files/{FILE_ID}/deliveries":
                 return web.json_response(delivery_page(request.query.get("cursor")))
             case "POST", "/subscriptions":
-                made = {"id": "sub-1", "status": "active", "secret": "whsec_c2VjcmV0", "filter": None}
-                return web.json_response(made | json.loads(body), status=201)
+                made = SUBSCRIPTION | {"secret": "whsec_c2VjcmV0"} | json.loads(body)
+                return web.json_response(made, status=201)
+            case "GET", "/subscriptions/sub-1":
+                return web.json_response(SUBSCRIPTION)
         return problem(404, "Not found", "There is no such file.")
+
+
+def bearer_token(request: web.Request) -> str:
+    return request.headers.get("Authorization", "").removeprefix("Bearer ")
+
+
+def peer(request: web.Request) -> tuple[str, int]:
+    """Which connection of the client it is."""
+    assert request.transport is not None
+    address: tuple[str, int] = request.transport.get_extra_info("peername")
+    return address
 
 
 def problem(status: int, title: str, detail: str) -> web.Response:
@@ -120,26 +147,8 @@ def delivery_page(cursor: str | None) -> dict[str, Any]:
 def fake_api() -> Iterator[FakeApi]:
     """Serve a ``FakeApi`` on loopback from a thread of its own."""
     api = FakeApi()
-    started, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
-
-    async def serve() -> None:
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", api.handle)
-        # No lingering: a handler that does not read the body has the connection reset, as strict servers do.
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, lingering_time=0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        api.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        started.set()
-        await stop.wait()
-        await runner.cleanup()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert started.wait(10)
-    try:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", api.handle)
+    with served(app) as port:
+        api.url = f"http://127.0.0.1:{port}"
         yield api
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()

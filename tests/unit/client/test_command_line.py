@@ -8,16 +8,22 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
 from dropbell.command_line import ExitCode, main
+from tests.unit.client.certificates import certificate_for, certificate_pem, key_pem, new_rsa_key
 from tests.unit.client.fake_api import CORRELATION_ID, FILE_ID, TOKEN, FakeApi, file_json, problem
+from tests.unit.client.fake_issuer import TENANT_ID, fake_issuer
 
-if TYPE_CHECKING:
-    from pathlib import Path
+ROOT = Path(__file__).parents[3]
+SERVICE = {
+    "DROPBELL_AUTHORITY": "https://issuer.example/tenant",
+    "DROPBELL_CLIENT_ID": "55f622b2-0ab4-48dc-86ac-29f7a125db22",
+}
+OWNER = "92539e34-19f7-4e73-8c9e-fe70a0cb5533/16ebe823-4c7e-43bd-bed2-d9b86e8d3442"
 
 
 @pytest.fixture
@@ -27,6 +33,7 @@ def environment(api: FakeApi, tmp_path: Path) -> dict[str, str]:
         "DROPBELL_TOKEN": TOKEN,
         "DROPBELL_CONFIG_DIR": str(tmp_path / "config"),
         "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT / "client"),
     }
 
 
@@ -45,6 +52,9 @@ def report(tmp_path: Path) -> str:
         ["put"],
         ["show"],
         ["show", "a", "b"],
+        ["subscription"],
+        ["whoami", "--browser"],
+        ["whoami", "--client-secret", "shown to everybody"],
         ["subscribe", "--channel", "pigeon", "--target", "x"],
         ["subscribe", "--channel", "webhook"],
         ["--jso", "whoami"],
@@ -74,6 +84,9 @@ def test_a_wrong_command_line_is_a_usage_error(arguments: list[str]) -> None:
             ExitCode.REFUSED,
             f"no such file. (status 404, correlation id {CORRELATION_ID})",
         ),
+        ({}, ["show", "f1", "--owner", "alice"], ExitCode.USAGE, "'alice' is not an owner"),
+        ({"DROPBELL_OWNER": "alice"}, ["show", "f1"], ExitCode.USAGE, "'alice' is not an owner"),
+        ({}, ["subscription", "a/b"], ExitCode.USAGE, "is not a subscription id"),
         ({}, ["put", "/no/file"], ExitCode.USAGE, "/no/file cannot be read"),
         ({}, ["put", "-"], ExitCode.USAGE, "needs a --name"),
         ({}, ["put", "a", "b", "--name", "c"], ExitCode.USAGE, "one file only"),
@@ -92,6 +105,82 @@ def test_a_failure_is_one_sentence_and_a_code(
     assert output.out == ""
     assert sentence in output.err
     assert output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"DROPBELL_CLIENT_SECRET": "s"}, "DROPBELL_CLIENT_SECRET needs --authority and --client-id"),
+        (
+            {"DROPBELL_CLIENT_SECRET": "s", "DROPBELL_CLIENT_CERTIFICATE": "c"},
+            "DROPBELL_CLIENT_SECRET and DROPBELL_CLIENT_CERTIFICATE are set; a service signs in one way",
+        ),
+        ({**SERVICE, "DROPBELL_CLIENT_CERTIFICATE": "/no/file.pem"}, "/no/file.pem cannot be read"),
+        ({**SERVICE, "DROPBELL_CLIENT_CERTIFICATE": os.devnull}, "holds no private key"),
+        ({**SERVICE, "DROPBELL_CLIENT_SECRET": "s", "DROPBELL_SCOPES": "Files.Read"}, "scopes of one API"),
+        (
+            {**SERVICE, "DROPBELL_CLIENT_SECRET": "s", "DROPBELL_AUTHORITY": "http://issuer/tenant"},
+            "is not an authority",
+        ),
+    ],
+)
+def test_a_service_that_cannot_sign_in_is_a_usage_error(
+    environment: dict[str, str], capsys: pytest.CaptureFixture[str], changes: dict[str, str], sentence: str
+) -> None:
+    environment = environment | {"DROPBELL_TOKEN": ""} | changes
+    for command in (["whoami"], ["show", "f1"]):
+        assert main(command, environment) == ExitCode.USAGE
+        assert sentence in capsys.readouterr().err
+
+
+def test_a_service_signs_in_by_what_its_environment_holds(
+    environment: dict[str, str], api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = new_rsa_key()
+    certificate, assertion = tmp_path / "service.pem", tmp_path / "identity-token"
+    certificate.write_bytes(key_pem(key, "pass") + certificate_pem(certificate_for(key)))
+    assertion.write_text("a.signed.statement")
+    api.accepts = lambda token: token.startswith("token-")
+    ways: list[dict[str, str]] = [
+        {"DROPBELL_CLIENT_SECRET": "the secret"},
+        {
+            "DROPBELL_CLIENT_CERTIFICATE": str(certificate),
+            "DROPBELL_CLIENT_CERTIFICATE_PASSWORD": "pass",
+        },
+        {"DROPBELL_CLIENT_ASSERTION_FILE": str(assertion)},
+    ]
+    with fake_issuer(tmp_path) as issuer:
+        service = environment | SERVICE | {"DROPBELL_TOKEN": ""}
+        options = ["--authority", issuer.authority, "--ca-file", issuer.ca_file, "--json"]
+        for way in ways:
+            assert main(["show", FILE_ID, *options], service | way) == ExitCode.OK
+            assert main(["whoami", *options], service | way) == ExitCode.OK
+    output = capsys.readouterr()
+    assert json.loads(output.out.splitlines()[-1]) == {
+        "client_id": SERVICE["DROPBELL_CLIENT_ID"],
+        "tenant_id": TENANT_ID,
+    }
+    assert {request["scope"] for request in issuer.requests} == {"api://dropbell/.default"}
+    assert [
+        sorted(request.keys() & {"client_secret", "client_assertion"}) for request in issuer.requests
+    ] == ([["client_secret"]] * 2 + [["client_assertion"]] * 4)
+
+
+def test_a_service_that_the_issuer_refuses_is_nobody(
+    environment: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with fake_issuer(tmp_path) as issuer:
+        issuer.refusal = {"error": "invalid_client", "error_description": "AADSTS7000215: Wrong.\r\nTrace: 1"}
+        service = environment | SERVICE | {"DROPBELL_TOKEN": "", "DROPBELL_CLIENT_SECRET": "wrong"}
+        options = ["--authority", issuer.authority, "--ca-file", issuer.ca_file]
+        assert main(["whoami", *options], service) == ExitCode.NOT_SIGNED_IN
+    assert capsys.readouterr().err == "dropbell: The issuer gave no token: AADSTS7000215: Wrong.\n"
+
+
+def test_an_app_names_whom_it_acts_for(environment: dict[str, str], api: FakeApi) -> None:
+    assert main(["show", FILE_ID, "--owner", OWNER], environment) == ExitCode.OK
+    assert main(["show", FILE_ID], environment | {"DROPBELL_OWNER": OWNER}) == ExitCode.OK
+    assert [request.headers["Dropbell-Owner"] for request in api.received] == [OWNER, OWNER]
 
 
 def test_a_service_that_is_not_there_has_a_code_of_its_own(
@@ -181,6 +270,11 @@ def test_subscribe_shows_the_secret_once_and_asks_for_stored_files(
     }
 
 
+def test_a_subscription_is_shown(environment: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["subscription", "sub-1"], environment) == ExitCode.OK
+    assert capsys.readouterr().out == "sub-1  active  webhook  https://example.com/hook\n"
+
+
 def test_logout_works_whether_or_not_somebody_was_signed_in(environment: dict[str, str]) -> None:
     assert main(["logout"], environment) == ExitCode.OK
     assert main(["logout"], environment) == ExitCode.OK
@@ -216,6 +310,23 @@ def test_an_interrupted_process_says_so_without_a_traceback(
         process.send_signal(signal.SIGINT)  # while it waits for standard input, which never comes
         output, errors = process.communicate(timeout=10)
     assert (process.returncode, output, errors) == (ExitCode.INTERRUPTED, b"", b"dropbell: interrupted\n")
+
+
+def test_output_that_nobody_reads_any_more_is_no_traceback(environment: dict[str, str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "dropbell", "whoami"],
+            env=environment,
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=30,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (ExitCode.OUTPUT_CLOSED, b"")
 
 
 def test_a_command_imports_only_what_it_needs(environment: dict[str, str]) -> None:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from dropbell import files
+from dropbell import files, subscriptions
 from dropbell.answers import to_json
 from dropbell.connection import Connection, normalised_api_url
 from dropbell.errors import ConnectionFailedError, InputError, ProblemError, UnexpectedAnswerError
 from dropbell.sign_in import FixedToken
-from dropbell.subscriptions import subscribe
 from dropbell.trace_context import new_traceparent
 from tests.unit.client.fake_api import FILE_ID, TOKEN, FakeApi, file_json
 
@@ -175,10 +174,21 @@ def test_a_page_without_a_list_is_refused(connection: Connection, api: FakeApi) 
 
 
 def test_a_subscription_gives_its_secret_but_does_not_show_it_by_accident(connection: Connection) -> None:
-    made = subscribe(connection, "webhook", "https://example.com/hook", ["file.stored"])
+    made = subscriptions.subscribe(connection, "webhook", "https://example.com/hook", ["file.stored"])
     assert made.secret == "whsec_c2VjcmV0"
     assert "whsec" not in repr(made)
     assert made.events == ("file.stored",)
+
+
+def test_a_subscription_is_shown_without_its_secret(connection: Connection) -> None:
+    found = subscriptions.show(connection, "sub-1")
+    assert (found.id, found.status, found.secret) == ("sub-1", "active", None)
+
+
+def test_what_cannot_be_an_id_is_not_sent(connection: Connection, api: FakeApi) -> None:
+    with pytest.raises(InputError, match="is not a subscription id"):
+        subscriptions.show(connection, "../files")
+    assert api.received == []
 
 
 def test_every_trace_is_new_and_well_formed() -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dropbell.errors import ConnectionFailedError, InputError
-from dropbell.sign_in import ClientCredentialSignIn, DeviceCode, DeviceCodeSignIn
+from dropbell.issuer import Token, lasting_token
+from dropbell.service_sign_in import ClientCredentialSignIn
+from dropbell.sign_in import BrowserSignIn, DeviceCode, DeviceCodeSignIn
 from dropbell.token_store import forget_tokens, open_token_cache
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ def test_an_authority_that_cannot_be_one_is_refused(authority: str) -> None:
         ClientCredentialSignIn(authority, "id", "secret", "api://dropbell/.default")
     with pytest.raises(InputError, match="is not an authority"):
         DeviceCodeSignIn(authority, "id", ["api://dropbell/Files.Read"])
+    with pytest.raises(InputError, match="is not an authority"):
+        BrowserSignIn(authority, "id", ["api://dropbell/Files.Read"])
 
 
 def test_an_issuer_that_is_not_there_is_a_failed_connection(closed_port: int) -> None:
@@ -38,9 +42,35 @@ def test_an_issuer_that_is_not_there_is_a_failed_connection(closed_port: int) ->
     for sign_in in (
         ClientCredentialSignIn(authority, "id", "secret", "api://dropbell/.default"),
         DeviceCodeSignIn(authority, "id", ["api://dropbell/Files.Read"]),
+        BrowserSignIn(authority, "id", ["api://dropbell/Files.Read"]),
     ):
         with pytest.raises(ConnectionFailedError, match="Could not connect to https://localhost"):
             sign_in.access_token()
+
+
+@pytest.mark.parametrize(
+    ("held", "expected", "asked"),
+    [
+        (Token("held", 899, is_new=False), "fresh", [False, True]),
+        (Token("held", 900, is_new=False), "held", [False]),
+        (Token("held", 60, is_new=True), "held", [False]),
+    ],
+)
+def test_only_a_token_from_before_that_would_not_last_is_replaced(
+    held: Token, expected: str, asked: list[bool]
+) -> None:
+    calls: list[bool] = []
+
+    def acquire(force_refresh: bool) -> Token:
+        calls.append(force_refresh)
+        return Token("fresh", 3600, is_new=True) if force_refresh else held
+
+    assert lasting_token(acquire, 900) == expected
+    assert calls == asked
+
+
+def test_a_token_does_not_show_itself_by_accident() -> None:
+    assert "held" not in repr(Token("held", 1, is_new=True))
 
 
 def test_a_device_code_says_what_to_do() -> None:

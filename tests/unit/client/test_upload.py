@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 
 from dropbell import files
-from dropbell.connection import Connection
+from dropbell.connection import BODY_TOKEN_SECONDS, Connection
 from dropbell.errors import ConnectionFailedError, InputError, ProblemError, UnexpectedAnswerError
-from tests.unit.client.fake_api import CORRELATION_ID, TOKEN, FakeApi, file_json, problem
+from tests.unit.client.fake_api import CORRELATION_ID, FILE_ID, TOKEN, FakeApi, file_json, peer, problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,9 +26,11 @@ class RefreshingSignIn:
 
     def __init__(self) -> None:
         self.refreshes = 0
+        self.wanted_seconds: list[float] = []
 
-    def access_token(self, *, force_refresh: bool = False) -> str:
+    def access_token(self, *, force_refresh: bool = False, lasting_seconds: float = 0) -> str:
         self.refreshes += force_refresh
+        self.wanted_seconds.append(lasting_seconds)
         return TOKEN if self.refreshes else "stale-token"
 
 
@@ -189,6 +191,33 @@ def test_after_a_401_the_token_is_refreshed_and_the_whole_body_sent_again(api: F
         files.upload(connection, io.BytesIO(b"x" * MEBIBYTE), "a.bin")
     assert sign_in.refreshes == 1
     assert [len(request.body) for request in api.received] == [MEBIBYTE]
+
+
+def test_a_401_in_the_middle_of_the_body_is_mended_as_well(api: FakeApi) -> None:
+    refused: list[tuple[str, int]] = []
+
+    async def token_ended(request: web.Request) -> web.StreamResponse:
+        refused.append(peer(request))
+        await request.content.readexactly(1000)
+        return problem(401, "Token expired", "The token has expired.")
+
+    api.next_answers.append(token_ended)
+    sign_in = RefreshingSignIn()
+    content = os.urandom(32 * MEBIBYTE)
+    with Connection(api.url, sign_in) as connection:
+        files.upload(connection, io.BytesIO(content), "big.bin")
+    assert sign_in.refreshes == 1
+    assert api.received[0].body == content
+    assert api.received[0].peer not in refused  # that connection ends with the rest of the body unread
+
+
+def test_a_token_must_last_where_a_body_is_streamed_and_only_there(api: FakeApi) -> None:
+    sign_in = RefreshingSignIn()
+    sign_in.refreshes = 1
+    with Connection(api.url, sign_in) as connection:
+        files.upload(connection, io.BytesIO(b"abc"), "a.bin")
+        files.show(connection, FILE_ID)
+    assert sign_in.wanted_seconds == [BODY_TOKEN_SECONDS, 0]
 
 
 def test_after_a_401_a_pipe_is_not_sent_again(api: FakeApi) -> None:
