@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import ConfigDict, StringConstraints, TypeAdapter
+from pydantic import AfterValidator, ConfigDict, StringConstraints, TypeAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +21,14 @@ _GUID = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
 type Guid = Annotated[str, StringConstraints(to_lower=True, pattern=_GUID)]
 type Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+
+
+def _checked_certificates(pems: tuple[str, ...]) -> tuple[str, ...]:
+    from cryptography import x509
+
+    for pem in pems:
+        x509.load_pem_x509_certificate(pem.encode())
+    return pems
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A registered client. With a ``secret`` it is confidential and can act in its own name."""
+    """A registered client. With a secret or certificates it is confidential and can act for itself."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
     name: Name
@@ -61,8 +69,15 @@ class App:
     object_id: Guid
     """Of its service principal: the ``oid`` of its app-only tokens."""
     secret: str | None = None
+    certificates: Annotated[tuple[str, ...], AfterValidator(_checked_certificates)] = ()
+    """PEM; their keys sign the application's client assertions."""
     roles: tuple[Name, ...] = ()
     redirect_uris: tuple[str, ...] = ()
+
+    @property
+    def is_confidential(self) -> bool:
+        """Whether it can prove who it is."""
+        return self.secret is not None or bool(self.certificates)
 
     def redirects_to(self, uri: str) -> bool:
         """Whether ``uri`` is registered. The port of a loopback address does not matter (RFC 8252 §7.3)."""
@@ -103,8 +118,8 @@ class Directory:
         return next((app for app in self.apps if wanted in {app.name.lower(), app.client_id}), None)
 
     def public_client(self) -> App | None:
-        """The first application without a secret: the one that tokens for users are minted for."""
-        return next((app for app in self.apps if app.secret is None), None)
+        """The first application that is not confidential: the one that tokens for users are minted for."""
+        return next((app for app in self.apps if not app.is_confidential), None)
 
 
 def load_directory(path: Path = BUILT_IN) -> Directory:

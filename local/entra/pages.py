@@ -34,7 +34,7 @@ def home_page(tenant: Tenant, base_url: str) -> str:
     )
     apps = "".join(
         f"<li><code>{escape(app.name)}</code> <code>{app.client_id}</code>, "
-        f"{'public' if app.secret is None else 'confidential'}{_roles(app.roles)}</li>"
+        f"{'confidential' if app.is_confidential else 'public'}{_roles(app.roles)}</li>"
         for app in directory.apps
     )
     body = json.dumps({"user": directory.users[0].name if directory.users else "alice"})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_plus
 
+from local.entra.client_assertion import ASSERTION_TYPE, check_assertion
 from local.entra.grants import AuthorizationCodes, DeviceSignIns, RefreshTokens
 from local.entra.oauth_error import OAuthError
 from local.entra.scopes import parse_scopes
@@ -65,13 +66,13 @@ class TokenEndpoint:
     def start_device(self, form: Form) -> DeviceSignIn:
         """A new device sign-in (RFC 8628 §3.1); only for public clients, which are what devices run."""
         client = self._client(_required(form, "client_id"))
-        if client.secret is not None:
+        if client.is_confidential:
             raise OAuthError("unauthorized_client", "The device code grant is for public clients.")
         scopes = parse_scopes(form.get("scope", ""), self.tenant.directory.api)
         return self.devices.start(client, scopes, self.clock())
 
     def _client_credentials(self, form: Form, client: App) -> dict[str, Any]:
-        if client.secret is None:
+        if not client.is_confidential:
             raise OAuthError("unauthorized_client", "A public client cannot act in its own name.")
         scopes = parse_scopes(form.get("scope", ""), self.tenant.directory.api)
         if not scopes.only_default:
@@ -118,10 +119,16 @@ class TokenEndpoint:
             if "client_secret" in form or form.get("client_id", client_id) != client_id:
                 raise OAuthError("invalid_request", "Send client credentials in one way only.")
         client = self._client(client_id, basic_challenge=by_header)
-        if client.secret is None and secret:
+        if assertion := form.get("client_assertion"):
+            if secret is not None or form.get("client_assertion_type") != ASSERTION_TYPE:
+                raise OAuthError("invalid_request", "Send client credentials in one way, of a known type.")
+            check_assertion(assertion, client, self.tenant, self.clock())
+            return client
+        if not client.is_confidential and secret:
             raise _bad_client("The client is public and has no secret.", by_header)
-        if client.secret is not None and not hmac.compare_digest(
-            client.secret.encode(), (secret or "").encode()
+        known = client.secret or ""
+        if client.is_confidential and not (
+            known and hmac.compare_digest(known.encode(), (secret or "").encode())
         ):
             raise _bad_client("The client secret is missing or wrong.", by_header)
         return client

@@ -100,7 +100,7 @@ class Tenant:
             "iss": self.issuer,
             "aio": _opaque(),
             "azp": client.client_id,
-            "azpacr": "0" if client.secret is None else "1",
+            "azpacr": "1" if client.is_confidential else "0",
             "oid": object_id,
             "rh": _opaque(),
             "tid": self.directory.tenant_id,

@@ -90,11 +90,12 @@ class Issuer:
 
 
 @contextmanager
-def running_issuer(directory: Path) -> Iterator[Issuer]:
+def running_issuer(directory: Path, *more_arguments: str) -> Iterator[Issuer]:
     """Run the issuer; its certificate and its log go into ``directory``."""
     port, tls_port = _free_ports(2)
     base_url = f"http://127.0.0.1:{port}"
     arguments = ["--port", str(port), "--tls-port", str(tls_port), "--ca-file", str(directory / "ca.pem")]
+    arguments += more_arguments
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-m", "local.entra", *arguments], cwd=ROOT, stdout=log, stderr=log
