@@ -14,6 +14,7 @@ from local.functions_host.activity import Activity
 from local.functions_host.functions import FunctionDefinition, FunctionError
 from local.functions_host.http_body import BodyTooLargeError, RequestBody
 from local.functions_host.http_classic import ClassicResponse, request_data, response_from
+from local.functions_host.http_server import HttpServer
 from local.functions_host.http_stream import (
     StreamProxy,
     WorkerHttpGoneError,
@@ -107,14 +108,7 @@ class HttpFront:
     async def start(self, port: int) -> int:
         """Listen on loopback; returns the port (0 asks for a free one)."""
         self._proxy = StreamProxy()
-        server = web.Server(
-            self._answer,
-            handler_cancellation=True,  # a client that leaves ends the request to the worker as well
-            auto_decompress=False,  # a proxy passes a compressed body on as it is
-            access_log=None,
-            max_line_size=65536,
-            max_field_size=65536,
-        )
+        server = HttpServer(self._answer, auto_decompress=False)  # a proxy passes a body on as it is
         self._runner = web.ServerRunner(server, shutdown_timeout=0.5)
         await self._runner.setup()
         self._site = web.TCPSite(self._runner, LOOPBACK, port, backlog=1024)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -62,6 +63,22 @@ def test_a_token_that_proves_nothing_gets_401(stack: RunningStack, flaw: str, co
     assert_problem(answer, 401, code)
     assert 'error="invalid_token"' in answer.headers["WWW-Authenticate"]
     assert blobs(stack) == before
+
+
+@pytest.mark.parametrize(
+    ("characters", "status"), [(15_000, 401), (17_000, 401), (60_000, 401), (100_000, 431)]
+)
+def test_a_huge_token_is_refused_and_not_repeated(stack: RunningStack, characters: int, status: int) -> None:
+    answer = requests.get(
+        stack.url("/files/x"),
+        headers={"authorization": f"Bearer {'planted' * (characters // 7)}.b.c"},
+        timeout=HTTP_TIMEOUT_SECONDS,
+    )
+
+    assert answer.status_code == status
+    assert "planted" not in answer.text
+    log = Path(stack.addresses["logs"]) / "functions_host.log"
+    assert "planted" not in log.read_text()
 
 
 @pytest.mark.parametrize("authorization", [None, "", "Basic YWxpY2U6cHc=", "Bearer"])

@@ -290,6 +290,15 @@ def test_as_a_process_it_uploads_standard_input(environment: dict[str, str], api
     assert api.received[0].body == b"abc"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that runs us in the background has SIGINT ignored, and a child would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_process_says_so_without_a_traceback(
     environment: dict[str, str], api: FakeApi
 ) -> None:
