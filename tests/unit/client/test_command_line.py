@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp import web
@@ -17,6 +18,9 @@ from dropbell.command_line import ExitCode, main
 from tests.unit.client.certificates import certificate_for, certificate_pem, key_pem, new_rsa_key
 from tests.unit.client.fake_api import CORRELATION_ID, FILE_ID, TOKEN, FakeApi, file_json, problem
 from tests.unit.client.fake_issuer import TENANT_ID, fake_issuer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[3]
 SERVICE = {
