@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from shared.adapters.azure_transport import AzureTransport
     from shared.adapters.blobs import AzureBlobs
-    from shared.adapters.http import HttpJson
     from shared.adapters.service_bus import ServiceBusQueue
     from shared.adapters.tables import AzureTables
     from shared.files.intake import Intake
@@ -86,8 +85,7 @@ class Application:
         """Fetches the issuer's documents."""
         from shared.adapters.http import HttpJson
 
-        source: HttpJson = HttpJson()
-        return source
+        return HttpJson()
 
     @cached_property
     def sender(self) -> HttpSender:

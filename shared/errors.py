@@ -9,7 +9,6 @@
     │   ├── UnauthenticatedError      401  no token, or one that proves nothing (RFC 6750 §3)
     │   ├── PermissionDeniedError     403  the token lacks what the route needs
     │   ├── NotFoundError             404  absent, or somebody else's
-    │   ├── ConflictError             409  the request contradicts the present state
     │   ├── TooLargeError             413  over a size limit
     │   ├── UnsupportedMediaTypeError 415  a content type this route does not take
     │   ├── TooManyError              422  over a count limit of the owner
@@ -96,12 +95,6 @@ class NotFoundError(ProblemError):
     """Absent, or somebody else's: the two look the same from outside."""
 
     status, title, default_code = 404, "Not found", "not-found"
-
-
-class ConflictError(ProblemError):
-    """The request contradicts the present state of the resource."""
-
-    status, title, default_code = 409, "Conflict", "conflict"
 
 
 class TooLargeError(ProblemError):

@@ -187,7 +187,7 @@ def test_a_refused_device_hears_so(issuer: IssuerProcess) -> None:
     assert poll_device(issuer, flow["device_code"])["error"] == "access_denied"
 
 
-@pytest.mark.parametrize("form", [{"user_code": "XXXXXXXX", "user": "alice"}, {"user": "alice"}, {}])
+@pytest.mark.parametrize("form", [{"user_code": "BCDFGHJK", "user": "alice"}, {"user": "alice"}, {}])
 def test_the_device_page_refuses_a_wrong_code(issuer: IssuerProcess, form: dict[str, str]) -> None:
     _, flow = start_device(issuer)
     assert issuer.session().post(flow["verification_uri"], data=form, timeout=10).status_code == 400
