@@ -9,9 +9,17 @@
     │   ├── UnauthenticatedError      401  no token, or one that proves nothing (RFC 6750 §3)
     │   ├── PermissionDeniedError     403  the token lacks what the route needs
     │   ├── NotFoundError             404  absent, or somebody else's
+    │   ├── ConflictError             409  not in this state of the thing, or not while another request runs
+    │   ├── GoneError                 410  it was there and has expired
+    │   ├── PreconditionFailedError   412  changed by somebody else since it was read
     │   ├── TooLargeError             413  over a size limit
     │   ├── UnsupportedMediaTypeError 415  a content type this route does not take
+    │   ├── RangeNotSatisfiableError  416  no byte of the content is in the range
+    │   ├── UnprocessableError        422  understood, and still wrong: a digest that differs, say
     │   ├── TooManyError              422  over a count limit of the owner
+    │   ├── PreconditionMissingError  428  a change must say by If-Match what it changes
+    │   ├── RateLimitedError          429  too many requests; Retry-After says when to go on
+    │   ├── ChecksumMismatchError     460  the bytes of one request are not those of its checksum (tus)
     │   ├── InternalError             500  a defect on our side
     │   └── UnavailableError          503  a dependency did not answer; a retry can help
     ├── StoreError                    raised by adapters, handled by the logic
@@ -28,7 +36,10 @@ A foreign exception (SDK, HTTP client, JSON) is translated where it enters: in a
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class DropbellError(Exception):
@@ -45,6 +56,8 @@ class ProblemError(DropbellError):
         code: A more exact code than the class's own; stable, kebab-case, the last segment of ``type``.
         reason: What exactly failed, for telemetry only.
         headers: Header fields that belong to the answer, such as ``WWW-Authenticate``.
+        type_uri: ``type`` where another specification defines it; by default it is made of the code.
+        extensions: Further members of the problem (RFC 9457 §3.2).
     """
 
     status: ClassVar[int] = 500
@@ -57,13 +70,17 @@ class ProblemError(DropbellError):
         *,
         code: str | None = None,
         reason: str | None = None,
-        headers: dict[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        type_uri: str | None = None,
+        extensions: Mapping[str, str | int] | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code or self.default_code
         self.reason = reason
-        self.headers = headers or {}
+        self.headers = dict(headers or {})
+        self.type_uri = type_uri
+        self.extensions = dict(extensions or {})
 
 
 class InvalidRequestError(ProblemError):
@@ -97,6 +114,24 @@ class NotFoundError(ProblemError):
     status, title, default_code = 404, "Not found", "not-found"
 
 
+class ConflictError(ProblemError):
+    """The thing is in another state than the request takes it to be in (RFC 9110 §15.5.10)."""
+
+    status, title, default_code = 409, "Conflict", "conflict"
+
+
+class GoneError(ProblemError):
+    """It was there and has expired (RFC 9110 §15.5.11)."""
+
+    status, title, default_code = 410, "Gone", "gone"
+
+
+class PreconditionFailedError(ProblemError):
+    """Changed since the caller read it (RFC 9110 §15.5.13)."""
+
+    status, title, default_code = 412, "Changed by someone else", "changed"
+
+
 class TooLargeError(ProblemError):
     """The content is larger than allowed (RFC 9110 §15.5.14)."""
 
@@ -109,10 +144,42 @@ class UnsupportedMediaTypeError(ProblemError):
     status, title, default_code = 415, "Unsupported media type", "unsupported-media-type"
 
 
+class RangeNotSatisfiableError(ProblemError):
+    """No byte of the content is in the range asked for (RFC 9110 §15.5.17)."""
+
+    status, title, default_code = 416, "Range not satisfiable", "range-not-satisfiable"
+
+
+class UnprocessableError(ProblemError):
+    """The request is understood, and its content is still wrong (RFC 9110 §15.5.21)."""
+
+    status, title, default_code = 422, "Cannot be processed", "unprocessable"
+
+
 class TooManyError(ProblemError):
     """The owner has as many of these as allowed."""
 
     status, title, default_code = 422, "Too many", "too-many"
+
+
+class PreconditionMissingError(ProblemError):
+    """The change must be conditional (RFC 6585 §3)."""
+
+    status, title, default_code = 428, "If-Match is missing", "if-match-missing"
+
+
+class RateLimitedError(ProblemError):
+    """Too many requests in a while (RFC 6585 §4)."""
+
+    status, title, default_code = 429, "Too many requests", "rate-limited"
+    retryable = True
+
+
+class ChecksumMismatchError(ProblemError):
+    """What arrived is not what was sent (tus 1.0, checksum extension); the bytes were discarded."""
+
+    status, title, default_code = 460, "Checksum mismatch", "checksum-mismatch"
+    retryable = True
 
 
 class InternalError(ProblemError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
     from datetime import datetime
 
 type Value = str | int | bool | float | datetime
@@ -44,6 +44,14 @@ class BlobProperties:
     metadata: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class StagedBlock:
+    """A block that was sent and is part of no blob yet."""
+
+    block_id: str
+    size_bytes: int
+
+
 class BlobStore(Protocol):
     """Holds the bytes. A blob is created once and never overwritten."""
 
@@ -67,6 +75,74 @@ class BlobStore(Protocol):
 
     async def properties(self, name: str) -> BlobProperties | None:
         """The blob's properties, None when there is no such blob."""
+        ...
+
+    def read(
+        self, name: str, *, offset_bytes: int = 0, size_bytes: int | None = None, etag: str | None = None
+    ) -> AsyncGenerator[bytes]:
+        """The blob's bytes from ``offset_bytes`` on, all or ``size_bytes`` of them; memory stays bounded.
+
+        Every byte is of the state that ``etag`` names, or of the one that the first read met. Raises
+        EntityMissingError when there is no such blob, EntityChangedError when its state is another one,
+        UnavailableError on a failing store; also in the middle.
+        """
+        ...
+
+    async def stage(self, name: str, block_id: str, content: bytes) -> None:
+        """Send one block for a blob to be made by ``commit``; the same id again replaces the block.
+
+        ``block_id`` is plain ASCII, and of one length for all blocks of a blob. Staged blocks are not
+        visible and not part of a blob until they are committed. Raises ValueError for empty content.
+        """
+        ...
+
+    async def staged(self, name: str) -> Sequence[StagedBlock]:
+        """The blocks staged and not committed, in no certain order; none is no error."""
+        ...
+
+    async def commit(
+        self, name: str, block_ids: Sequence[str], *, content_type: str, metadata: Mapping[str, str]
+    ) -> BlobProperties:
+        """Make the blob of these staged blocks, in this order; no block makes an empty blob.
+
+        Asking again for the same metadata and type is the same write, as with ``create``. Raises
+        EntityExistsError when the name is taken by another write, EntityMissingError when a block is not
+        there, UnavailableError on a failing store.
+        """
+        ...
+
+    async def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        source_etag: str,
+        content_type: str,
+        metadata: Mapping[str, str],
+    ) -> BlobProperties:
+        """Make the blob ``target`` of what ``source`` is in the state ``source_etag``, whole or not at all.
+
+        Raises EntityMissingError or EntityChangedError for the source, EntityExistsError when ``target`` is
+        taken by another write, UnavailableError on a failing store.
+        """
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Delete the blob, or the blocks staged where no blob was made; neither is no error."""
+        ...
+
+
+class UrlSigner(Protocol):
+    """Makes URLs by which anybody who has them can do one thing with one blob for a short time."""
+
+    async def upload_url(self, name: str, *, expires_at: datetime) -> str:
+        """To create the blob and write to it; not to read, list or delete."""
+        ...
+
+    async def download_url(
+        self, name: str, *, expires_at: datetime, content_type: str, content_disposition: str
+    ) -> str:
+        """To read the blob; the answer then carries the given header fields."""
         ...
 
 

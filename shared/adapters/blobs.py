@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import secrets
 from collections import deque
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob.aio import ContainerClient
 
 from shared.adapters.azure_transport import CONTENT, answered, error_code
-from shared.adapters.same_write import is_same_write
-from shared.errors import EntityExistsError
+from shared.adapters.blob_arguments import check_block, check_block_list
+from shared.adapters.blob_errors import SERVICE, TAKEN, is_missing
+from shared.adapters.blob_reading import read_blob
+from shared.adapters.discarding import delete_blob, discard_blocks, is_discarded
+from shared.adapters.same_write import is_same_write, same_commit
+from shared.adapters.staged_blocks import stage_all, stage_block, staged_blocks
+from shared.errors import EntityExistsError, EntityMissingError
+from shared.files.blocks import BLOCK_BYTES, in_blocks
 from shared.ports import BlobProperties
 
 if TYPE_CHECKING:
@@ -27,13 +30,9 @@ if TYPE_CHECKING:
     from azure.core.pipeline.transport import AioHttpTransport
     from azure.storage.blob.aio import BlobClient
 
-SERVICE = "Blob Storage"
-BLOCK_BYTES = 4 * 1024 * 1024
-"""Size of a staged block. 50,000 blocks make a blob of at most 195 GiB."""
-BLOCKS_IN_FLIGHT = 3
-"""Blocks being sent at the same time. With one being filled, and copies, an upload holds 28 MiB at most."""
-_TAKEN = frozenset({"BlobAlreadyExists", "ConditionNotMet", "InvalidBlockList"})
-"""Somebody has committed a blob of this name, which also throws away the blocks that others staged for it."""
+    from shared.ports import StagedBlock
+
+__all__ = ["BLOCK_BYTES", "AzureBlobs"]
 
 
 class AzureBlobs:
@@ -73,7 +72,7 @@ class AzureBlobs:
         metadata: Callable[[], Mapping[str, str]],
     ) -> BlobProperties:
         """See ``BlobStore``: one Put Blob up to a block's size, staged blocks and a commit above it."""
-        blob = self._container.get_blob_client(name)
+        blob = self._blob(name)
         async with aclosing(in_blocks(content, BLOCK_BYTES)) as blocks:
             early = await _taken(blocks, 2)
             if len(early) < 2:
@@ -81,7 +80,7 @@ class AzureBlobs:
                 size_bytes, block_ids = len(whole), None
             else:
                 whole = b""
-                block_ids, size_bytes = await _stage(blob, early, blocks)
+                block_ids, size_bytes = await stage_all(blob, early, blocks)
         asked = BlobProperties(name, "", size_bytes, content_type, dict(metadata()))
 
         async def write() -> BlobProperties:
@@ -90,7 +89,7 @@ class AzureBlobs:
                     _put(blob, whole, asked) if block_ids is None else _commit(blob, block_ids, asked)
                 )
             except HttpResponseError as error:
-                if error_code(error) not in _TAKEN:
+                if error_code(error) not in TAKEN:
                     raise
                 return await self._own_earlier_try(asked, error)
             return replace(asked, etag=str(answer["etag"]))
@@ -111,10 +110,12 @@ class AzureBlobs:
 
         async def read() -> BlobProperties | None:
             try:
-                found = await self._container.get_blob_client(name).get_blob_properties()
-            except ResourceNotFoundError as error:
-                if error_code(error) in {"ContainerNotFound", "ContainerBeingDeleted"}:
-                    raise
+                found = await self._blob(name).get_blob_properties()
+            except HttpResponseError as error:
+                if is_missing(error):
+                    return None
+                raise
+            if is_discarded(found.metadata):
                 return None
             return BlobProperties(
                 name=name,
@@ -126,6 +127,66 @@ class AzureBlobs:
 
         return await answered(SERVICE, read)
 
+    def read(
+        self, name: str, *, offset_bytes: int = 0, size_bytes: int | None = None, etag: str | None = None
+    ) -> AsyncGenerator[bytes]:
+        """See ``BlobStore``."""
+        blob = self._blob(name)
+        return read_blob(blob, name, offset_bytes=offset_bytes, size_bytes=size_bytes, etag=etag)
+
+    async def stage(self, name: str, block_id: str, content: bytes) -> None:
+        """See ``BlobStore``."""
+        check_block(block_id, content)
+        await stage_block(self._blob(name), block_id, content)
+
+    async def staged(self, name: str) -> Sequence[StagedBlock]:
+        """See ``BlobStore``."""
+        return await staged_blocks(self._blob(name))
+
+    async def commit(
+        self, name: str, block_ids: Sequence[str], *, content_type: str, metadata: Mapping[str, str]
+    ) -> BlobProperties:
+        """See ``BlobStore``. The service does not tell the size of what it made; it is asked for it."""
+        check_block_list(block_ids)
+        asked = BlobProperties(name, "", 0, content_type, dict(metadata))
+
+        async def write() -> BlobProperties:
+            clash: HttpResponseError | None = None
+            try:
+                await _commit(self._blob(name), block_ids, asked)
+            except HttpResponseError as error:
+                if error_code(error) not in TAKEN:
+                    raise
+                clash = error
+            found = await self.properties(name)
+            if found is not None:
+                return same_commit(found, asked, block_ids)
+            if clash is None or error_code(clash) == "InvalidBlockList":
+                raise EntityMissingError(name) from clash
+            raise clash
+
+        return await answered(SERVICE, write, patience=CONTENT)
+
+    async def copy(
+        self, source: str, target: str, *, source_etag: str, content_type: str, metadata: Mapping[str, str]
+    ) -> BlobProperties:
+        """See ``BlobStore``. The bytes are read and written here, with bounded memory.
+
+        None of the service's own ways will do: Copy Blob keeps the source's content type and shows the target
+        before it is whole; Put Blob From URL and Put Block From URL take the source as from outside, with an
+        authorisation of its own.
+        """
+        async with aclosing(self.read(source, etag=source_etag)) as content:
+            return await self.create(target, content, content_type=content_type, metadata=lambda: metadata)
+
+    async def delete(self, name: str) -> None:
+        """See ``BlobStore``."""
+        blob = self._blob(name)
+        if await staged_blocks(blob):
+            await discard_blocks(blob)
+        else:
+            await answered(SERVICE, lambda: delete_blob(blob))
+
     async def check(self) -> None:
         """Ask for the container; raises UnavailableError when it does not answer."""
         await answered(SERVICE, self._container.get_container_properties)
@@ -134,22 +195,8 @@ class AzureBlobs:
         """Release the client."""
         await self._container.close()
 
-
-async def in_blocks(content: AsyncIterator[bytes], block_bytes: int) -> AsyncGenerator[bytes]:
-    """Regroup chunks of any size into blocks of ``block_bytes``, the last one shorter."""
-    block = bytearray()
-    async for chunk in content:
-        rest = memoryview(chunk)
-        while rest:
-            taken = rest[: block_bytes - len(block)]
-            block += taken
-            rest = rest[len(taken) :]
-            if len(block) == block_bytes:
-                whole = bytes(block)
-                block.clear()
-                yield whole
-    if block:
-        yield bytes(block)
+    def _blob(self, name: str) -> BlobClient:
+        return self._container.get_blob_client(name)
 
 
 async def _taken(blocks: AsyncIterator[bytes], count: int) -> deque[bytes]:
@@ -157,44 +204,6 @@ async def _taken(blocks: AsyncIterator[bytes], count: int) -> deque[bytes]:
     while len(taken) < count and (block := await anext(blocks, None)) is not None:
         taken.append(block)
     return taken
-
-
-async def _stage(
-    blob: BlobClient, early_blocks: deque[bytes], more_blocks: AsyncIterator[bytes]
-) -> tuple[list[str], int]:
-    """Stage the blocks, letting go of each; returns their ids in order, and the size in bytes.
-
-    The ids start with a random prefix of this writer, so that two writers of one blob cannot mix blocks.
-    """
-    prefix = secrets.token_hex(8)
-    block_ids: list[str] = []
-    size_bytes = 0
-    in_flight: deque[asyncio.Task[None]] = deque()
-
-    async def stage(block: bytes) -> None:
-        nonlocal size_bytes
-        if len(in_flight) >= BLOCKS_IN_FLIGHT:
-            await in_flight[0]
-            in_flight.popleft()
-        block_ids.append(base64.b64encode(f"{prefix}{len(block_ids):08}".encode()).decode())
-        size_bytes += len(block)
-        in_flight.append(asyncio.create_task(_stage_one(blob, block_ids[-1], block)))
-
-    try:
-        while early_blocks:
-            await stage(early_blocks.popleft())
-        async for block in more_blocks:
-            await stage(block)
-        await asyncio.gather(*in_flight)
-    finally:
-        for task in in_flight:
-            task.cancel()
-        await asyncio.gather(*in_flight, return_exceptions=True)
-    return block_ids, size_bytes
-
-
-async def _stage_one(blob: BlobClient, block_id: str, block: bytes) -> None:
-    await answered(SERVICE, lambda: blob.stage_block(block_id, block, length=len(block)), patience=CONTENT)
 
 
 async def _put(blob: BlobClient, content: bytes, asked: BlobProperties) -> Mapping[str, Any]:

@@ -10,8 +10,16 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
-from shared.adapters.same_write import is_same_write
+from shared.adapters.blob_arguments import (
+    check_block,
+    check_block_list,
+    check_field_value,
+    check_name,
+    check_range,
+)
+from shared.adapters.same_write import is_same_write, same_commit
 from shared.adapters.transaction import check_transaction
 from shared.errors import EntityChangedError, EntityExistsError, EntityMissingError, UnavailableError
 from shared.ports import (
@@ -22,14 +30,17 @@ from shared.ports import (
     Insert,
     Page,
     QueueMessage,
+    StagedBlock,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, MutableSequence, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, MutableSequence, Sequence
 
     from shared.ports import Change
 
 
+PIECE_BYTES = 1024 * 1024
+"""Most that one step of reading a blob brings."""
 MAX_MESSAGE_BYTES = 256 * 1024
 """As the Standard tier of Service Bus."""
 
@@ -50,10 +61,12 @@ class MemoryClock:
 
 
 class MemoryBlobs:
-    """``BlobStore`` in a dictionary."""
+    """``BlobStore`` in dictionaries."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
+        self.blocks: dict[str, dict[str, bytes]] = {}
+        """Staged and not committed, by blob name and block id."""
         self._properties: dict[str, BlobProperties] = {}
         self._versions = itertools.count(1)
 
@@ -67,16 +80,109 @@ class MemoryBlobs:
     ) -> BlobProperties:
         """See ``BlobStore``."""
         whole = b"".join([chunk async for chunk in content])
-        asked = BlobProperties(name, f'"{next(self._versions)}"', len(whole), content_type, dict(metadata()))
-        found = self._properties.setdefault(name, asked)
-        if not is_same_write(found, asked):
-            raise EntityExistsError(name)
-        self.contents.setdefault(name, whole)
-        return found
+        return self._make(BlobProperties(name, "", len(whole), content_type, dict(metadata())), whole)
 
     async def properties(self, name: str) -> BlobProperties | None:
         """See ``BlobStore``."""
         return self._properties.get(name)
+
+    async def read(
+        self, name: str, *, offset_bytes: int = 0, size_bytes: int | None = None, etag: str | None = None
+    ) -> AsyncGenerator[bytes]:
+        """See ``BlobStore``."""
+        check_range(offset_bytes, size_bytes)
+        pinned = etag or self._pinned(name, etag).etag
+        end_bytes = self._pinned(name, pinned).size_bytes
+        if size_bytes is not None:
+            end_bytes = min(end_bytes, offset_bytes + size_bytes)
+        for start in range(offset_bytes, end_bytes, PIECE_BYTES):
+            self._pinned(name, pinned)
+            yield self.contents[name][start : min(start + PIECE_BYTES, end_bytes)]
+
+    async def stage(self, name: str, block_id: str, content: bytes) -> None:
+        """See ``BlobStore``."""
+        check_block(block_id, content)
+        blocks = self.blocks.setdefault(name, {})
+        if any(len(other_id) != len(block_id) for other_id in blocks):
+            raise ValueError("all block ids of a blob have the same length")
+        blocks[block_id] = bytes(content)
+
+    async def staged(self, name: str) -> Sequence[StagedBlock]:
+        """See ``BlobStore``."""
+        return tuple(
+            StagedBlock(block_id, len(content)) for block_id, content in self.blocks.get(name, {}).items()
+        )
+
+    async def commit(
+        self, name: str, block_ids: Sequence[str], *, content_type: str, metadata: Mapping[str, str]
+    ) -> BlobProperties:
+        """See ``BlobStore``."""
+        check_block_list(block_ids)
+        asked = BlobProperties(name, "", 0, content_type, dict(metadata))
+        found = self._properties.get(name)
+        if found is not None:
+            return same_commit(found, asked, block_ids)
+        blocks = self.blocks.get(name, {})
+        if any(block_id not in blocks for block_id in block_ids):
+            raise EntityMissingError(name)
+        whole = b"".join(blocks[block_id] for block_id in block_ids)
+        return self._make(replace(asked, size_bytes=len(whole)), whole)
+
+    async def copy(
+        self, source: str, target: str, *, source_etag: str, content_type: str, metadata: Mapping[str, str]
+    ) -> BlobProperties:
+        """See ``BlobStore``."""
+        content = self.read(source, etag=source_etag)
+        return await self.create(target, content, content_type=content_type, metadata=lambda: metadata)
+
+    async def delete(self, name: str) -> None:
+        """See ``BlobStore``."""
+        for held in (self.contents, self.blocks, self._properties):
+            held.pop(name, None)
+
+    def _make(self, asked: BlobProperties, whole: bytes) -> BlobProperties:
+        """What makes a blob throws away the blocks that are not part of it."""
+        found = self._properties.get(asked.name)
+        if found is not None:
+            if not is_same_write(found, asked):
+                raise EntityExistsError(asked.name)
+            return found
+        made = replace(asked, etag=f'"{next(self._versions)}"')
+        self._properties[asked.name] = made
+        self.contents[asked.name] = whole
+        self.blocks.pop(asked.name, None)
+        return made
+
+    def _pinned(self, name: str, etag: str | None) -> BlobProperties:
+        found = self._properties.get(name)
+        if found is None:
+            raise EntityMissingError(name)
+        if etag not in {None, found.etag}:
+            raise EntityChangedError(name)
+        return found
+
+
+class MemoryUrlSigner:
+    """``UrlSigner`` whose URLs say what was asked for; nothing answers there."""
+
+    def __init__(self, base_url: str = "https://blobs.invalid") -> None:
+        self._base_url = base_url
+
+    async def upload_url(self, name: str, *, expires_at: datetime) -> str:
+        """See ``UrlSigner``."""
+        return self._url(name, sp="cw", se=expires_at.isoformat())
+
+    async def download_url(
+        self, name: str, *, expires_at: datetime, content_type: str, content_disposition: str
+    ) -> str:
+        """See ``UrlSigner``."""
+        check_field_value(content_type)
+        check_field_value(content_disposition)
+        return self._url(name, sp="r", se=expires_at.isoformat(), rsct=content_type, rscd=content_disposition)
+
+    def _url(self, name: str, **query: str) -> str:
+        check_name(name)
+        return f"{self._base_url}/{quote(name)}?{urlencode(query)}"
 
 
 class MemoryTables:

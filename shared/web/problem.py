@@ -27,11 +27,12 @@ def problem_response(
     """The answer for ``error``; tells nothing but what the error's author wrote for the client."""
     return ProblemResponse(
         {
-            "type": TYPE_PREFIX + error.code,
+            "type": error.type_uri or TYPE_PREFIX + error.code,
             "title": error.title,
             "status": error.status,
             "detail": error.detail,
             "correlation_id": correlation_id,
+            **error.extensions,
             **(extensions or {}),
         },
         status_code=error.status,

@@ -14,11 +14,19 @@ from shared.ports import HttpAnswer
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Generator,
+        Mapping,
+        Sequence,
+    )
     from datetime import datetime
 
     from shared.adapters.memory import MemoryBlobs, MemoryClock, MemoryTables
-    from shared.ports import BlobProperties, Change, Entity, Page, QueueMessage
+    from shared.ports import BlobProperties, Change, Entity, Page, QueueMessage, StagedBlock
 
 LOCK_SECONDS = 60
 MAX_DELIVERY_COUNT = 10
@@ -132,6 +140,51 @@ class FragileBlobs:
 
     async def properties(self, name: str) -> BlobProperties | None:
         return await call("blobs.properties", READ, lambda: self._memory.properties(name))
+
+    async def read(
+        self, name: str, *, offset_bytes: int = 0, size_bytes: int | None = None, etag: str | None = None
+    ) -> AsyncGenerator[bytes]:
+        pieces = self._memory.read(name, offset_bytes=offset_bytes, size_bytes=size_bytes, etag=etag)
+        while (piece := await call("blobs.read", READ, lambda: anext(pieces, None))) is not None:
+            yield piece
+
+    async def stage(self, name: str, block_id: str, content: bytes) -> None:
+        await call("blobs.stage", WRITE, lambda: self._memory.stage(name, block_id, content))
+
+    async def staged(self, name: str) -> Sequence[StagedBlock]:
+        return await call("blobs.staged", READ, lambda: self._memory.staged(name))
+
+    async def commit(
+        self, name: str, block_ids: Sequence[str], *, content_type: str, metadata: Mapping[str, str]
+    ) -> BlobProperties:
+        async def work() -> BlobProperties:
+            made = await self._memory.commit(name, block_ids, content_type=content_type, metadata=metadata)
+            self._created(name)
+            return made
+
+        return await call("blobs.commit", WRITE, work)
+
+    async def copy(
+        self, source: str, target: str, *, source_etag: str, content_type: str, metadata: Mapping[str, str]
+    ) -> BlobProperties:
+        async def work() -> BlobProperties:
+            made = await self._memory.copy(
+                source, target, source_etag=source_etag, content_type=content_type, metadata=metadata
+            )
+            self._created(target)
+            return made
+
+        return await call("blobs.copy", WRITE, work)
+
+    async def delete(self, name: str) -> None:
+        """Throwing away blocks takes an empty blob for a moment, whose event comes, too."""
+
+        async def work() -> None:
+            if await self._memory.staged(name):
+                self._created(name)
+            await self._memory.delete(name)
+
+        await call("blobs.delete", WRITE, work)
 
 
 @dataclass

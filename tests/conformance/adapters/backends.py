@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from local.azurite import StoragePorts
     from shared.adapters.azure_transport import AzureTransport, Patience
     from shared.adapters.memory import MemoryBlobs
-    from shared.ports import BlobStore
+    from shared.ports import BlobProperties, BlobStore
 
 CONTAINER = "uploads"
 TABLE = "dropbell"
@@ -39,6 +39,9 @@ class BlobBackend(Protocol):
 
     async def content(self, name: str) -> bytes | None: ...
 
+    async def overwrite(self, name: str, content: bytes) -> None:
+        """Replace the blob, as somebody with a signed URL can."""
+
 
 @dataclass
 class MemoryBackend:
@@ -46,6 +49,10 @@ class MemoryBackend:
 
     async def content(self, name: str) -> bytes | None:
         return self.store.contents.get(name)
+
+    async def overwrite(self, name: str, content: bytes) -> None:
+        await self.store.delete(name)
+        await put(self.store, name, content)
 
 
 @dataclass
@@ -59,6 +66,9 @@ class AzureBackend:
         except ResourceNotFoundError:
             return None
         return await download.readall()
+
+    async def overwrite(self, name: str, content: bytes) -> None:
+        await self.container.upload_blob(name, content, overwrite=True)
 
 
 def azure_blobs(ports: StoragePorts, transport: AzureTransport, container: str = CONTAINER) -> AzureBlobs:
@@ -95,3 +105,13 @@ class BrokerAddress:
 async def in_chunks(content: bytes, chunk_bytes: int) -> AsyncIterator[bytes]:
     for start in range(0, len(content), chunk_bytes):
         yield content[start : start + chunk_bytes]
+
+
+async def create(
+    store: BlobStore, name: str, content: AsyncIterator[bytes], **metadata: str
+) -> BlobProperties:
+    return await store.create(name, content, content_type="text/plain", metadata=lambda: metadata)
+
+
+async def put(store: BlobStore, name: str, content: bytes, **metadata: str) -> BlobProperties:
+    return await create(store, name, in_chunks(content, 1_000_000), **metadata)

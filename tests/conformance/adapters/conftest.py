@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 from azure.data.tables import TableServiceClient
 from azure.storage.blob import ContainerClient
+from azure.storage.blob.aio import ContainerClient as AsyncContainerClient
 
 from local.azurite import StoragePorts
 from local.ports import Ports
 from shared.adapters.azure_transport import AzureTransport
-from tests.conformance.adapters.backends import CONTAINER, OTHER_QUEUE, QUEUE, TABLE, BrokerAddress
+from shared.adapters.memory import MemoryBlobs
+from tests.conformance.adapters.backends import (
+    CONTAINER,
+    OTHER_QUEUE,
+    QUEUE,
+    TABLE,
+    AzureBackend,
+    BrokerAddress,
+    MemoryBackend,
+    azure_blobs,
+)
 from tests.conformance.adapters.running_part import RunningPart, unused_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from tests.conformance.adapters.backends import BlobBackend
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +56,28 @@ async def transport() -> AsyncIterator[AzureTransport]:
     pool = AzureTransport()
     yield pool
     await pool.close()
+
+
+@pytest.fixture
+async def azure_backend(storage: StoragePorts, transport: AzureTransport) -> AzureBackend:
+    container = AsyncContainerClient.from_connection_string(
+        storage.connection_string, CONTAINER, transport=transport.transport()
+    )
+    return AzureBackend(azure_blobs(storage, transport), container)
+
+
+@pytest.fixture(params=["memory", "azure"])
+def backend(request: pytest.FixtureRequest) -> BlobBackend:
+    if request.param == "memory":
+        return MemoryBackend(MemoryBlobs())
+    found: AzureBackend = request.getfixturevalue("azure_backend")
+    return found
+
+
+@pytest.fixture
+def name() -> str:
+    """A blob that no other test uses."""
+    return f"owner/{uuid.uuid4()}"
 
 
 @pytest.fixture

@@ -5,48 +5,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from azure.storage.blob.aio import ContainerClient
 
 from shared.adapters.blobs import BLOCK_BYTES
-from shared.adapters.memory import MemoryBlobs
 from shared.errors import EntityExistsError
-from tests.conformance.adapters.backends import CONTAINER, AzureBackend, MemoryBackend, azure_blobs, in_chunks
+from tests.conformance.adapters.backends import create, in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
 
-    from local.azurite import StoragePorts
-    from shared.adapters.azure_transport import AzureTransport
-    from shared.ports import BlobProperties
     from tests.conformance.adapters.backends import BlobBackend
-
-
-@pytest.fixture(params=["memory", "azure"])
-async def backend(request: pytest.FixtureRequest, transport: AzureTransport) -> AsyncIterator[BlobBackend]:
-    if request.param == "memory":
-        yield MemoryBackend(MemoryBlobs())
-        return
-    ports: StoragePorts = request.getfixturevalue("storage")
-    container = ContainerClient.from_connection_string(
-        ports.connection_string, CONTAINER, transport=transport.transport()
-    )
-    yield AzureBackend(azure_blobs(ports, transport), container)
-
-
-@pytest.fixture
-def name() -> str:
-    return f"owner/{uuid.uuid4()}"
-
-
-async def create(
-    backend: BlobBackend, name: str, content: AsyncIterator[bytes], **metadata: str
-) -> BlobProperties:
-    return await backend.store.create(name, content, content_type="text/plain", metadata=lambda: metadata)
 
 
 @contextmanager
@@ -72,8 +43,8 @@ def unchanged_tasks() -> Iterator[None]:
 async def test_what_is_stored_is_what_was_sent(
     backend: BlobBackend, name: str, size_bytes: int, chunk_bytes: int
 ) -> None:
-    content = random.Random(size_bytes).randbytes(size_bytes)  # noqa: S311 - not a secret
-    told = await create(backend, name, in_chunks(content, chunk_bytes))
+    content = random.Random(size_bytes).randbytes(size_bytes)
+    told = await create(backend.store, name, in_chunks(content, chunk_bytes))
     stored = await backend.content(name)
     assert stored is not None
     assert hashlib.sha256(stored).digest() == hashlib.sha256(content).digest()
@@ -86,7 +57,7 @@ async def test_empty_chunks_make_no_difference(backend: BlobBackend, name: str) 
         for chunk in (b"", b"one", b"", b"", b"two", b""):
             yield chunk
 
-    await create(backend, name, chunks())
+    await create(backend.store, name, chunks())
     assert await backend.content(name) == b"onetwo"
 
 
@@ -134,18 +105,18 @@ async def test_a_missing_blob_has_no_properties(backend: BlobBackend, name: str)
 
 @pytest.mark.parametrize("size_bytes", [9, 2 * BLOCK_BYTES])
 async def test_a_name_is_taken_once(backend: BlobBackend, name: str, size_bytes: int) -> None:
-    first = await create(backend, name, in_chunks(b"first", 5), writer="1")
+    first = await create(backend.store, name, in_chunks(b"first", 5), writer="1")
     with pytest.raises(EntityExistsError):
-        await create(backend, name, in_chunks(bytes(size_bytes), 65_536), writer="2")
+        await create(backend.store, name, in_chunks(bytes(size_bytes), 65_536), writer="2")
     assert await backend.content(name) == b"first"
     assert await backend.store.properties(name) == first
 
 
 async def test_the_same_write_again_is_the_same_blob(backend: BlobBackend, name: str) -> None:
-    first = await create(backend, name, in_chunks(b"first", 5), sha256="ab")
-    assert await create(backend, name, in_chunks(b"first", 5), sha256="ab") == first
+    first = await create(backend.store, name, in_chunks(b"first", 5), sha256="ab")
+    assert await create(backend.store, name, in_chunks(b"first", 5), sha256="ab") == first
     with pytest.raises(EntityExistsError):
-        await create(backend, name, in_chunks(b"longer", 5), sha256="ab")
+        await create(backend.store, name, in_chunks(b"longer", 5), sha256="ab")
 
 
 @pytest.mark.parametrize("size_bytes", [100, 2 * BLOCK_BYTES + 1])
@@ -154,7 +125,7 @@ async def test_one_of_two_writers_wins_with_all_of_its_content(
 ) -> None:
     contents = {"a": b"a" * size_bytes, "b": b"b" * size_bytes}
     results = await asyncio.gather(
-        *(create(backend, name, in_chunks(c, 500_000), writer=w) for w, c in contents.items()),
+        *(create(backend.store, name, in_chunks(c, 500_000), writer=w) for w, c in contents.items()),
         return_exceptions=True,
     )
     (lost,) = [result for result in results if isinstance(result, BaseException)]
@@ -176,7 +147,7 @@ async def test_an_exception_out_of_the_content_leaves_nothing(
         raise broken
 
     with unchanged_tasks(), pytest.raises(ConnectionResetError) as raised:
-        await create(backend, name, content())
+        await create(backend.store, name, content())
     assert raised.value is broken
     assert await backend.content(name) is None
     assert await backend.store.properties(name) is None
@@ -205,7 +176,7 @@ async def test_a_cancelled_upload_leaves_nothing(backend: BlobBackend, name: str
         await asyncio.Event().wait()
 
     with unchanged_tasks():
-        upload = asyncio.create_task(create(backend, name, content()))
+        upload = asyncio.create_task(create(backend.store, name, content()))
         await underway.wait()
         upload.cancel()
         with pytest.raises(asyncio.CancelledError):
