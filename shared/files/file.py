@@ -23,25 +23,37 @@ class FileStatus(StrEnum):
 
     ::
 
-        stored ──▶ announced ──▶ settled
-           └───────(no subscriber)──▲
-
-    ``receiving``, ``rejected`` and ``deleted`` join with resumable uploads, content checks and deletion.
+        receiving ──▶ stored ──▶ announced ──▶ settled
+            │           │  └──(no subscriber)──▲  │
+            ▼           └───────────┬─────────────┘
+        rejected ──────────────▶ deleted
     """
 
+    RECEIVING = "receiving"
+    """Bytes are coming in or being checked. There is an upload (``shared.files.upload``) and no file yet."""
     STORED = "stored"
     """Every byte is in Blob Storage; subscribers are about to be told."""
     ANNOUNCED = "announced"
     """There is a delivery for every subscription that wants the file."""
     SETTLED = "settled"
     """No delivery is under way any more."""
+    REJECTED = "rejected"
+    """What arrived is not what was announced or allowed; ``reason`` says why. Its bytes are not kept."""
+    DELETED = "deleted"
+    """Its owner has deleted it, or it expired; the bytes go at the next purge."""
 
 
 TRANSITIONS: Mapping[FileStatus, frozenset[FileStatus]] = {
-    FileStatus.STORED: frozenset({FileStatus.ANNOUNCED, FileStatus.SETTLED}),
-    FileStatus.ANNOUNCED: frozenset({FileStatus.SETTLED}),
-    FileStatus.SETTLED: frozenset(),
+    FileStatus.RECEIVING: frozenset({FileStatus.STORED, FileStatus.REJECTED}),
+    FileStatus.STORED: frozenset({FileStatus.ANNOUNCED, FileStatus.SETTLED, FileStatus.DELETED}),
+    FileStatus.ANNOUNCED: frozenset({FileStatus.SETTLED, FileStatus.DELETED}),
+    FileStatus.SETTLED: frozenset({FileStatus.DELETED}),
+    FileStatus.REJECTED: frozenset({FileStatus.DELETED}),
+    FileStatus.DELETED: frozenset(),
 }
+
+PUBLISHED = frozenset({FileStatus.STORED, FileStatus.ANNOUNCED, FileStatus.SETTLED})
+"""The file can be read by its owner."""
 
 
 def new_file_id(now: datetime) -> str:
@@ -68,9 +80,21 @@ def row_key(file_id: str) -> str:
     return f"file|{newest_first(file_id)}"
 
 
+ROW_KEYS = ("file|", "file}")
+"""The range of all files of a partition, newest first."""
+
+INCOMING = "incoming/"
+"""Blobs below this are no files: what clients write themselves, and parts of uploads."""
+
+
 def blob_name(owner: str, file_id: str) -> str:
     """Where a file's bytes are, within the uploads container."""
     return f"{owner}/{file_id}"
+
+
+def incoming_blob_name(owner: str, file_id: str) -> str:
+    """Where bytes wait that are not known to be a file yet."""
+    return f"{INCOMING}{owner}/{file_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +117,13 @@ class File:
     announced_at: datetime | None = None
     settled_at: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    expires_at: datetime | None = None
+    """When it deletes itself; None for never."""
+    deleted_at: datetime | None = None
+    reason: str | None = None
+    """Why it was rejected: an error code and a sentence."""
+    revision: int = 0
+    """How often somebody has changed what people can change; progress of deliveries does not count."""
     etag: str = ""
     """The row's ETag; empty until it was written."""
 
@@ -105,13 +136,18 @@ class File:
         """The file one step further; raises ValueError for a step that the table does not allow."""
         if status not in TRANSITIONS[self.status]:
             raise ValueError(f"a file cannot go from {self.status} to {status}")
+        told = status in {FileStatus.ANNOUNCED, FileStatus.SETTLED}
         return replace(
             self,
             status=status,
             updated_at=now,
-            announced_at=self.announced_at or now,
-            settled_at=now if status is FileStatus.SETTLED else None,
+            announced_at=self.announced_at or (now if told else None),
+            settled_at=now if status is FileStatus.SETTLED else self.settled_at,
+            deleted_at=now if status is FileStatus.DELETED else None,
         )
+
+
+_OPTIONAL_INSTANTS = ("announced_at", "settled_at", "expires_at", "deleted_at")
 
 
 def to_entity(file: File) -> Entity:
@@ -129,12 +165,16 @@ def to_entity(file: File) -> Entity:
         "stored_at": file.stored_at,
         "updated_at": file.updated_at,
     }
-    if file.announced_at:
-        values["announced_at"] = file.announced_at
-    if file.settled_at:
-        values["settled_at"] = file.settled_at
+    for name in _OPTIONAL_INSTANTS:
+        instant = getattr(file, name)
+        if instant is not None:
+            values[name] = instant
     if file.labels:
         values["labels"] = json.dumps(dict(file.labels))
+    if file.reason is not None:
+        values["reason"] = file.reason
+    if file.revision:
+        values["revision"] = file.revision
     return Entity(file.owner, row_key(file.id), values, file.etag)
 
 
@@ -160,9 +200,10 @@ def from_entity(entity: Entity) -> File:
         accepted_at=_instant(values["accepted_at"]),
         stored_at=_instant(values["stored_at"]),
         updated_at=_instant(values["updated_at"]),
-        announced_at=_instant(values["announced_at"]) if "announced_at" in values else None,
-        settled_at=_instant(values["settled_at"]) if "settled_at" in values else None,
+        **{name: _instant(values[name]) for name in _OPTIONAL_INSTANTS if name in values},
         labels=json.loads(str(values.get("labels", "{}"))),
+        reason=str(values["reason"]) if "reason" in values else None,
+        revision=int(str(values.get("revision", 0))),
         etag=entity.etag,
     )
 
@@ -170,16 +211,19 @@ def from_entity(entity: Entity) -> File:
 def to_blob_metadata(
     file_name: str,
     *,
-    sha256: str,
+    sha256: str | None,
     correlation_id: str,
     traceparent: str,
     accepted_at: datetime,
     stored_at: datetime,
 ) -> dict[str, str]:
-    """What the blob itself says of the file, so that its row can be made again from the blob alone."""
+    """What the blob itself says of the file, so that its row can be made again from the blob alone.
+
+    Without the digest, where it is not known yet, the blob has to be read once before it is a file.
+    """
     return {
         "name": to_metadata(file_name),
-        "sha256": sha256,
+        **({"sha256": sha256} if sha256 else {}),
         "correlation_id": correlation_id,
         "traceparent": traceparent,
         "accepted_at": accepted_at.isoformat(),

@@ -7,9 +7,8 @@ the queue drops those it has seen.
 
 from __future__ import annotations
 
-import logging
 from itertools import batched
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import EntityChangedError, EntityExistsError
 from shared.files import file as files
@@ -29,19 +28,27 @@ if TYPE_CHECKING:
 
     from shared.files.file import File
     from shared.notifications.subscription import Subscription
-    from shared.ports import BlobStore, Change, Clock, MessageQueue, TableStore
+    from shared.ports import Change, Clock, MessageQueue, TableStore
 
 MAX_TRIES = 4
 """Races against another run of the same event that are fought here; then the event is delivered again."""
+
+
+class Arrivals(Protocol):
+    """Tells which file a blob is."""
+
+    async def file_at(self, blob_name: str) -> File | None:
+        """The published file whose blob has just been made; None when that blob is no file."""
+        ...
 
 
 class FanOut:
     """Turns a stored file into deliveries and messages."""
 
     def __init__(
-        self, blobs: BlobStore, tables: TableStore, queue: MessageQueue, clock: Clock, *, public_url: str
+        self, arrivals: Arrivals, tables: TableStore, queue: MessageQueue, clock: Clock, *, public_url: str
     ) -> None:
-        self._blobs = blobs
+        self._arrivals = arrivals
         self._tables = tables
         self._queue = queue
         self._clock = clock
@@ -49,7 +56,7 @@ class FanOut:
 
     async def announce(self, blob_name: str) -> None:
         """Carry out what a BlobCreated event asks for; safe to run any number of times, also at once."""
-        file = await self._file_of(blob_name)
+        file = await self._arrivals.file_at(blob_name)
         if file is None:
             return
         pending = await self._announced(file)
@@ -63,22 +70,6 @@ class FanOut:
             correlation_id=file.correlation_id,
             deliveries=len(messages),
         )
-
-    async def _file_of(self, blob_name: str) -> File | None:
-        owner, _, file_id = blob_name.partition("/")
-        file = await intake.find(self._tables, owner, file_id)
-        if file is not None:
-            return file
-        # The event was quicker than the request that stored the blob, or that request died before the row.
-        blob = await self._blobs.properties(blob_name)
-        if blob is None:
-            return None
-        try:
-            told = files.from_blob(blob)
-        except ValueError as error:
-            record(Event.DELIVERY_SKIPPED, level=logging.WARNING, reason=f"not a file of ours: {error}")
-            return None
-        return await intake.catalogued(self._tables, told)
 
     async def _announced(self, file: File) -> Sequence[Delivery]:
         """Make the deliveries unless they are there; returns those whose message may have to be sent."""

@@ -23,6 +23,10 @@ class Event(StrEnum):
     DELIVERY_SKIPPED = "dropbell.delivery.skipped"
     DELIVERY_OVERTAKEN = "dropbell.delivery.overtaken"
     MESSAGE_UNREADABLE = "dropbell.message.unreadable"
+    DUE_FAILED = "dropbell.due.failed"
+    QUOTA_EXCEEDED = "dropbell.quota.exceeded"
+    UPLOAD_ENDED = "dropbell.upload.ended"
+    FILE_REJECTED = "dropbell.file.rejected"
     SIGNING_KEYS_STALE = "dropbell.signing_keys.stale"
 
 

@@ -19,6 +19,8 @@ from shared.errors import UploadIncompleteError
 from shared.files import file as files
 from shared.files.file import FileStatus
 from shared.files.intake import Intake, Upload
+from shared.files.publication import Publication
+from shared.files.quota import Quota, QuotaPolicy
 from shared.notifications import subscription as subscriptions
 from shared.notifications.channels.webhook import WebhookChannel
 from shared.notifications.delivery import Deliverer, DeliveryPolicy
@@ -42,6 +44,7 @@ from tests.faults.fragile import (
     Step,
     call,
 )
+from tests.unit.shared.sample import AnyContent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -91,7 +94,7 @@ class World:
         failing: float = 0.3,
         outage_seconds: float = 0,
     ) -> None:
-        self.chance = random.Random(seed)  # noqa: S311 - repeats a run, guards nothing
+        self.chance = random.Random(seed)
         self._seed = seed
         self.occurred: Counter[str] = Counter()
         self.clock = MemoryClock()
@@ -120,9 +123,11 @@ class World:
         tables = FragileTables(self.tables)
         blobs = FragileBlobs(self.blobs, self._blob_created)
         channels = {ChannelKind.WEBHOOK: WebhookChannel(self.receivers, secret_box, clock)}
+        quota = Quota(tables, QuotaPolicy())
+        publication = Publication(blobs, tables, clock, quota=quota, content=AnyContent())
         return Worker(
             Intake(blobs, tables, clock, max_file_bytes=1000),
-            FanOut(blobs, tables, self.queue, clock, public_url="https://dropbell.example"),
+            FanOut(publication, tables, self.queue, clock, public_url="https://dropbell.example"),
             Deliverer(tables, self.queue, channels, clock, POLICY),
         )
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from shared.adapters.memory import MemoryBlobs, MemoryClock, MemoryQueue, MemorySender, MemoryTables
 from shared.files import file as files
 from shared.files.file import File, FileStatus
+from shared.files.publication import Publication
+from shared.files.quota import Quota, QuotaPolicy
 from shared.notifications import delivery_record as deliveries
 from shared.notifications import subscription as subscriptions
 from shared.notifications.channels.webhook import WebhookChannel
@@ -119,6 +121,16 @@ async def insert_subscriptions(tables: TableStore, numbers: Iterable[int]) -> No
     await insert(tables, *(subscription(number) for number in numbers))
 
 
+class AnyContent:
+    """Takes whatever comes."""
+
+    def check_declared(self, content_type: str) -> None:
+        """Take it."""
+
+    def check_content(self, content_type: str, head: bytes) -> None:
+        """Take it."""
+
+
 class World:
     """Memory adapters, and what the triggers run on them."""
 
@@ -132,7 +144,9 @@ class World:
         self.sender = MemorySender(*answers)
 
     def fan_out(self) -> FanOut:
-        return FanOut(self.blobs, self.tables, self.queue, self.clock, public_url=PUBLIC_URL)
+        quota = Quota(self.tables, QuotaPolicy())
+        publication = Publication(self.blobs, self.tables, self.clock, quota=quota, content=AnyContent())
+        return FanOut(publication, self.tables, self.queue, self.clock, public_url=PUBLIC_URL)
 
     def deliverer(self, policy: DeliveryPolicy = POLICY) -> Deliverer:
         channels = {ChannelKind.WEBHOOK: WebhookChannel(self.sender, SECRET_BOX, self.clock)}

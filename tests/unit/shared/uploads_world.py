@@ -1,0 +1,151 @@
+"""The real upload logic over memory adapters, and shorthands to drive it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from shared.adapters.memory import MemoryBlobs, MemoryClock, MemoryTables
+from shared.errors import UnsupportedMediaTypeError, UploadIncompleteError
+from shared.files import intake
+from shared.files.publication import Publication
+from shared.files.quota import Quota, QuotaPolicy
+from shared.files.upload_end import UploadEnds
+from shared.files.uploading import Checksum, NewUpload, UploadPolicy, Uploads
+from shared.ledger.due import DueBook
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from shared.files.file import File
+    from shared.files.upload import Upload
+    from shared.ports import BlobStore, TableStore
+
+OWNER = "0123456789abcdef0123456789abcdef"
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+BLOCK_BYTES = 10
+MAX_FILE_BYTES = 1000
+
+
+class NoExecutables:
+    """A content policy of two rules."""
+
+    def check_declared(self, content_type: str) -> None:
+        if content_type == "application/x-msdownload":
+            raise UnsupportedMediaTypeError("not taken")
+
+    def check_content(self, content_type: str, head: bytes) -> None:
+        if head.startswith(b"MZ"):
+            raise UnsupportedMediaTypeError("not taken", code="content-type-not-allowed")
+
+
+async def chunks(content: bytes, *, size_bytes: int = 7, cut: bool = False) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), size_bytes):
+        yield content[start : start + size_bytes]
+    if cut:
+        raise UploadIncompleteError("the connection ended")
+
+
+@dataclass
+class World:
+    """One instance of the service; several can share the stores."""
+
+    blobs: BlobStore = field(default_factory=MemoryBlobs)
+    tables: TableStore = field(default_factory=MemoryTables)
+    clock: MemoryClock = field(default_factory=MemoryClock)
+    quota_policy: QuotaPolicy = field(default_factory=QuotaPolicy)
+
+    def __post_init__(self) -> None:
+        content = NoExecutables()
+        self.quota = Quota(self.tables, self.quota_policy)
+        self.due = DueBook(self.tables, self.clock)
+        self.publication = Publication(self.blobs, self.tables, self.clock, quota=self.quota, content=content)
+        self.ends = UploadEnds(
+            self.blobs,
+            self.tables,
+            self.clock,
+            quota=self.quota,
+            publication=self.publication,
+            keep_seconds=3600,
+        )
+        self.uploads = Uploads(
+            self.blobs,
+            self.tables,
+            self.clock,
+            quota=self.quota,
+            content=content,
+            due=self.due,
+            ends=self.ends,
+            policy=UploadPolicy(MAX_FILE_BYTES, expires_seconds=3600, block_bytes=BLOCK_BYTES, max_blocks=50),
+        )
+
+    def another_instance(self) -> World:
+        return World(self.blobs, self.tables, self.clock, self.quota_policy)
+
+    async def create(
+        self,
+        length_bytes: int | None,
+        *,
+        content_type: str = "text/plain",
+        partial: bool = False,
+        sha256: str | None = None,
+        sha512: str | None = None,
+    ) -> Upload:
+        return await self.uploads.create(self.new(length_bytes, content_type, partial, sha256, sha512))
+
+    def new(
+        self,
+        length_bytes: int | None,
+        content_type: str = "text/plain",
+        partial: bool = False,
+        sha256: str | None = None,
+        sha512: str | None = None,
+    ) -> NewUpload:
+        return NewUpload(
+            owner=OWNER,
+            name="notes.txt",
+            content_type=content_type,
+            length_bytes=length_bytes,
+            correlation_id="c-1",
+            traceparent=TRACEPARENT,
+            partial=partial,
+            expected_sha256=sha256,
+            expected_sha512=sha512,
+        )
+
+    async def append(
+        self,
+        upload: Upload,
+        content: bytes,
+        *,
+        at: int,
+        cut: bool = False,
+        length_bytes: int | None = None,
+        complete: bool | None = None,
+        checksum: Checksum | None = None,
+        body: AsyncIterator[bytes] | None = None,
+    ) -> Upload:
+        return await self.uploads.append(
+            OWNER,
+            upload.id,
+            body or chunks(content, cut=cut),
+            offset_bytes=at,
+            announced_size_bytes=None if body else len(content),
+            length_bytes=length_bytes,
+            complete=complete,
+            checksum=checksum,
+        )
+
+    async def offset(self, upload: Upload) -> int:
+        return (await self.uploads.offset(OWNER, upload.id)).offset_bytes
+
+    async def file(self, upload: Upload) -> File | None:
+        return await intake.find(self.tables, OWNER, upload.id)
+
+    async def content(self, name: str) -> bytes:
+        return b"".join([chunk async for chunk in self.blobs.read(name)])
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
