@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, Field, PlainSerializer
 
-from shared.errors import InvalidRequestError
 from shared.notifications.subscription import ChannelKind, EventType
-from shared.web.entity_tag import entity_tag
+from shared.web.entity_tag import entity_tag, file_tag
+from shared.web.json_body import JsonBody
 
 if TYPE_CHECKING:
     from shared.files.file import File
@@ -39,6 +39,9 @@ class FileBody(BaseModel):
     announced_at: Instant | None
     settled_at: Instant | None
     updated_at: Instant
+    expires_at: Instant | None
+    deleted_at: Instant | None
+    reason: str | None
     trace_id: str
     correlation_id: str
     etag: str
@@ -59,9 +62,12 @@ class FileBody(BaseModel):
             announced_at=file.announced_at,
             settled_at=file.settled_at,
             updated_at=file.updated_at,
+            expires_at=file.expires_at,
+            deleted_at=file.deleted_at,
+            reason=file.reason,
             trace_id=file.trace_id,
             correlation_id=file.correlation_id,
-            etag=entity_tag(file.etag),
+            etag=file_tag(file),
         )
 
 
@@ -124,32 +130,16 @@ class DeliveryList(BaseModel):
     next_cursor: str | None = None
 
 
-class NewSubscription(BaseModel):
+class NewSubscription(JsonBody):
     """A wish to be told."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     channel: Annotated[ChannelKind, Field(strict=False)]
     target: str
-    events: Annotated[list[Annotated[EventType, Field(strict=False)]], Field(min_length=1)] = [
-        EventType.FILE_STORED
-    ]
+    events: Annotated[list[Annotated[EventType, Field(strict=False)]], Field(min_length=1)] = Field(
+        default=[EventType.FILE_STORED]
+    )
     filter: None = None
     """Not taken yet."""
-
-    @classmethod
-    def read(cls, raw: bytes) -> Self:
-        """Parse a request's body; raises InvalidRequestError that names each field at fault."""
-        try:
-            return cls.model_validate_json(raw)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, item['loc'])) or 'body'}: {item['msg']}"
-                for item in error.errors(include_input=False, include_url=False, include_context=False)
-            )
-            raise InvalidRequestError(
-                f"The body is not as it should be. {faults}.", code="invalid-body"
-            ) from None
 
 
 class SubscriptionBody(BaseModel):
