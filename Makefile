@@ -18,7 +18,7 @@ demo: setup ## the main job, end to end, on this machine
 up: setup ## start everything and stay
 	$(BIN)/python -m local up
 
-test: setup ## unit, conformance and end-to-end tests
+test: setup tests/clients/node_modules/ready ## unit, conformance and end-to-end tests
 	$(BIN)/python -m pytest
 
 check: setup ## format, lint, types, import rules
@@ -31,7 +31,7 @@ fmt: setup ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## memory and speed, measured on this machine
+bench: setup benches/node_modules/ready ## memory and speed, measured on this machine
 	$(BIN)/python -m benches
 
 lock: setup ## compile requirements*.txt and package-lock.json from what is declared
@@ -39,10 +39,11 @@ lock: setup ## compile requirements*.txt and package-lock.json from what is decl
 	  pyproject.toml --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.13 --generate-hashes --no-emit-index-url --no-header \
 	  --group dev --constraint requirements.txt --output-file requirements-dev.txt
-	npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved
+	for folder in . tests/clients benches; do \
+	  (cd $$folder && npm install --package-lock-only --ignore-scripts --omit-lockfile-registry-resolved); done
 
 clean: ## remove all that the other targets made
-	rm -rf .venv node_modules .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv node_modules tests/clients/node_modules benches/node_modules .local .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: .venv/ready node_modules/ready
@@ -56,9 +57,21 @@ setup: .venv/ready node_modules/ready
 	@$(PIP) install --no-deps --no-build-isolation --editable client
 	@touch $@
 
-node_modules/ready: package.json package-lock.json
+.PHONY: node
+node:
 	@node -e 'process.exit(Number(process.versions.node.split(".")[0]) >= 20 ? 0 : 1)' 2>/dev/null && command -v npm >/dev/null \
 	  || { echo "Dropbell's local stack needs Node.js 20 or newer with npm (for the storage emulator, Azurite)."; exit 1; }
-	@echo "Setting up the storage emulator in node_modules (once) …"
-	@npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+
+define install_node_packages
+	@echo "Setting up the Node packages of $(1) (once) …"
+	@cd $(1) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+endef
+
+# The storage emulator.
+node_modules/ready: package.json package-lock.json | node
+	$(call install_node_packages,.)
+
+# Clients that the tests try; servers that the benchmarks compare with.
+%/node_modules/ready: %/package.json %/package-lock.json | node
+	$(call install_node_packages,$*)

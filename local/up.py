@@ -224,6 +224,9 @@ class Stack:
             "FUNCTIONS_WORKER_RUNTIME": "python",
             "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT": str(MAX_FILE_BYTES),
             "DROPBELL_MAX_FILE_BYTES": str(MAX_FILE_BYTES),
+            "DROPBELL_MAX_REQUEST_BYTES": str(MAX_FILE_BYTES),
+            "DROPBELL_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:*,http://localhost:*",
+            "DROPBELL_SWEEP_SCHEDULE": "*/10 * * * * *",
             "DROPBELL_WEBHOOK_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
             "DROPBELL_SECRETS_KEY": SECRETS_KEY,
         }

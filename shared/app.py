@@ -12,26 +12,54 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
     from azure.identity.aio import ManagedIdentityCredential
+    from starlette.requests import Request
+    from starlette.responses import Response
 
     from shared.adapters.azure_transport import AzureTransport
     from shared.adapters.blobs import AzureBlobs
     from shared.adapters.service_bus import ServiceBusQueue
     from shared.adapters.tables import AzureTables
+    from shared.files.catalogue import Catalogue
+    from shared.files.content_policy import ContentPolicy
+    from shared.files.direct import DirectUploads
     from shared.files.intake import Intake
+    from shared.files.publication import Publication
+    from shared.files.quota import Quota
+    from shared.files.removal import Removal
+    from shared.files.upload_end import UploadEnds
+    from shared.files.uploading import Uploads
     from shared.identity.token import TokenValidator
+    from shared.ledger.due import DueBook
+    from shared.ledger.idempotency import IdempotentRequests
+    from shared.ledger.signed_token import Signer
     from shared.notifications.channels import Channel
     from shared.notifications.channels.target_policy import TargetPolicy
     from shared.notifications.delivery import Deliverer
     from shared.notifications.fan_out import FanOut
     from shared.notifications.sealed_secret import SecretBox
     from shared.notifications.subscription import ChannelKind
-    from shared.ports import BlobStore, Clock, HttpSender, JsonSource, MessageQueue, TableStore
+    from shared.ports import BlobStore, Clock, HttpSender, JsonSource, MessageQueue, TableStore, UrlSigner
     from shared.settings import Settings
-    from shared.web.api import Api
+    from shared.web.call import Call, Front
+    from shared.web.catalogue import CatalogueRoutes
+    from shared.web.content import ContentRoutes
+    from shared.web.cross_origin import CrossOrigin
+    from shared.web.deliveries import DeliveryRoutes
+    from shared.web.direct_uploads import DirectUploadRoutes
+    from shared.web.documentation import Documentation
     from shared.web.health import Health
+    from shared.web.one_request import OneRequest
+    from shared.web.rate_limit import RateLimiter
+    from shared.web.share_links import ShareLinkRoutes
+    from shared.web.subscriptions import SubscriptionRoutes
+    from shared.web.uploads import UploadRoutes
+
+    type Work = Callable[[Call], Awaitable[Response]]
+    type OpenWork = Callable[[Request], Awaitable[Response]]
 
 _NOISY_LOGGERS = ("azure", "uamqp")
 """The SDKs log every request with its headers at INFO."""
@@ -118,21 +146,329 @@ class Application:
         return TokenValidator(self.settings.token_policy, keys, self.clock)
 
     @cached_property
-    def intake(self) -> Intake:
-        """Accepts files."""
-        from shared.files.intake import Intake
+    def url_signer(self) -> UrlSigner:
+        """Makes URLs for clients that go to Blob Storage themselves."""
+        from shared.adapters.url_signer import AccountKeyUrlSigner, UserDelegationUrlSigner
 
-        return Intake(self.blobs, self.tables, self.clock, max_file_bytes=self.settings.max_file_bytes)
+        settings = self.settings
+        content_url = settings.content_url
+        if settings.storage is not None:
+            return AccountKeyUrlSigner.connect(
+                settings.uploads_container,
+                connection_string=settings.storage.get_secret_value(),
+                content_base_url=content_url,
+            )
+        return UserDelegationUrlSigner.connect(
+            settings.uploads_container,
+            self._transport.transport(),
+            account_url=settings.blob_service_uri or "",
+            credential=self._credential(settings.storage_client_id),
+            clock=self.clock,
+            content_base_url=content_url,
+        )
+
+    # -- files ---------------------------------------------------------------------------------------------
 
     @cached_property
-    def api(self) -> Api:
-        """The HTTP API."""
-        from shared.notifications.subscribing import Subscribing
-        from shared.web.api import Api
-        from shared.web.call import Front
+    def quota(self) -> Quota:
+        """What each owner may keep."""
+        from shared.files.quota import Quota, QuotaPolicy
 
-        subscribing = Subscribing(self.tables, self.clock, self.secret_box, self.target_policy)
-        return Api(Front(self.validator), self.intake, self.tables, subscribing)
+        settings = self.settings
+        return Quota(self.tables, QuotaPolicy(settings.owner_quota_bytes, settings.owner_quota_files))
+
+    @cached_property
+    def content_policy(self) -> ContentPolicy:
+        """Which content is taken."""
+        from shared.files.content_policy import ContentPolicy
+
+        settings = self.settings
+        return ContentPolicy(
+            allowed=tuple(settings.allowed_content_types),
+            blocked=tuple(settings.blocked_content_types),
+        )
+
+    @cached_property
+    def due_book(self) -> DueBook:
+        """What has to be looked at later."""
+        from shared.ledger.due import DueBook
+
+        return DueBook(self.tables, self.clock)
+
+    @cached_property
+    def publication(self) -> Publication:
+        """Makes files of uploads."""
+        from shared.files.publication import Publication
+
+        return Publication(self.blobs, self.tables, self.clock, quota=self.quota, content=self.content_policy)
+
+    @cached_property
+    def upload_ends(self) -> UploadEnds:
+        """Finishes and ends uploads."""
+        from shared.files.upload_end import UploadEnds
+
+        return UploadEnds(
+            self.blobs,
+            self.tables,
+            self.clock,
+            quota=self.quota,
+            publication=self.publication,
+            keep_seconds=self.settings.upload_expires_seconds,
+        )
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """What is known of files."""
+        from shared.files.catalogue import Catalogue
+
+        return Catalogue(self.tables, self.clock, due=self.due_book)
+
+    @cached_property
+    def removal(self) -> Removal:
+        """Deletes files."""
+        from shared.files import share_link
+        from shared.files.removal import Removal
+        from shared.notifications import delivery_record
+
+        return Removal(
+            self.blobs,
+            self.tables,
+            self.clock,
+            quota=self.quota,
+            due=self.due_book,
+            rows_of_file=(share_link.row_keys_of_file, delivery_record.row_keys_of_file),
+            keep_deleted_seconds=self.settings.deleted_keep_seconds,
+        )
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        """Resumable uploads."""
+        from shared.files.uploading import UploadPolicy, Uploads
+
+        settings = self.settings
+        return Uploads(
+            self.blobs,
+            self.tables,
+            self.clock,
+            quota=self.quota,
+            content=self.content_policy,
+            due=self.due_book,
+            ends=self.upload_ends,
+            policy=UploadPolicy(settings.max_file_bytes, expires_seconds=settings.upload_expires_seconds),
+        )
+
+    @cached_property
+    def direct_uploads(self) -> DirectUploads:
+        """Uploads that go straight to Blob Storage."""
+        from shared.files.direct import DirectUploadPolicy, DirectUploads
+
+        settings = self.settings
+        return DirectUploads(
+            self.tables,
+            self.url_signer,
+            self.clock,
+            quota=self.quota,
+            publication=self.publication,
+            content=self.content_policy,
+            due=self.due_book,
+            policy=DirectUploadPolicy(settings.max_file_bytes, settings.direct_upload_url_seconds),
+        )
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Files that come in one request."""
+        from shared.files.intake import Intake
+
+        return Intake(
+            self.blobs,
+            self.tables,
+            self.clock,
+            max_file_bytes=self.settings.max_one_request_bytes,
+            content=self.content_policy,
+            quota=self.quota,
+        )
+
+    @cached_property
+    def requests(self) -> IdempotentRequests:
+        """Requests that carry an Idempotency-Key."""
+        from shared.ledger.idempotency import IdempotentRequests
+
+        return IdempotentRequests(self.tables, self.clock, self.due_book)
+
+    # -- the HTTP API --------------------------------------------------------------------------------------
+
+    @cached_property
+    def front(self) -> Front:
+        """What every route does before and after its own work."""
+        from shared.web.call import Front
+        from shared.web.uploads import with_protocol_headers
+
+        finishes = (with_protocol_headers, self.cross_origin.finish)
+        return Front(self.validator, limiter=self._limiter, finishes=finishes)
+
+    @cached_property
+    def cross_origin(self) -> CrossOrigin:
+        """What web pages of other origins may do."""
+        from shared.identity.allowed_origins import AllowedOrigins
+        from shared.web.cross_origin import CrossOrigin, served
+
+        return CrossOrigin(
+            AllowedOrigins(self.settings.cors_allowed_origins),
+            served(),
+            {"/api/v1/uploads": self._options_of_uploads},
+        )
+
+    def _options_of_uploads(self) -> Mapping[str, str]:
+        return self.upload_routes.options_headers()
+
+    @cached_property
+    def _limiter(self) -> RateLimiter | None:
+        from shared.web.rate_limit import RateLimiter, RateLimitPolicy
+
+        settings = self.settings
+        if not settings.rate_limit_requests:
+            return None
+        policy = RateLimitPolicy(settings.rate_limit_requests, settings.rate_limit_window_seconds)
+        return RateLimiter(policy, self.clock)
+
+    @cached_property
+    def one_request(self) -> OneRequest:
+        """``POST /files``."""
+        from shared.web.one_request import OneRequest
+
+        return OneRequest(self.intake, self.requests)
+
+    @cached_property
+    def upload_routes(self) -> UploadRoutes:
+        """``/uploads``."""
+        from shared.web.uploads import UploadRoutes
+
+        return UploadRoutes(self.uploads, self.clock, find_file=self.catalogue.find)
+
+    @cached_property
+    def direct_upload_routes(self) -> DirectUploadRoutes:
+        """``/direct-uploads``."""
+        from shared.web.direct_uploads import DirectUploadRoutes
+
+        return DirectUploadRoutes(self.direct_uploads, self.tables, public_url=self.settings.public_url)
+
+    @cached_property
+    def catalogue_routes(self) -> CatalogueRoutes:
+        """``/files``."""
+        from shared.web.catalogue import CatalogueRoutes
+
+        return CatalogueRoutes(self.catalogue, self.removal, self.tables, self._signer("file-list"))
+
+    @cached_property
+    def content_routes(self) -> ContentRoutes:
+        """``/files/{file_id}/content``."""
+        from shared.web.content import ContentRoutes
+
+        return ContentRoutes(self.catalogue, self.blobs, self.url_signer, self.clock)
+
+    @cached_property
+    def share_link_routes(self) -> ShareLinkRoutes:
+        """``/files/{file_id}/share-links``."""
+        from shared.files.share_link import Sharing
+        from shared.web.share_links import ShareLinkRoutes
+
+        sharing = Sharing(self.tables, self.clock, self.catalogue, self._signer("share-link"))
+        return ShareLinkRoutes(sharing, self.content_routes, public_url=self.settings.public_url)
+
+    @cached_property
+    def delivery_routes(self) -> DeliveryRoutes:
+        """``/files/{file_id}/deliveries``."""
+        from shared.web.deliveries import DeliveryRoutes
+
+        return DeliveryRoutes(self.catalogue, self.tables)
+
+    @cached_property
+    def subscription_routes(self) -> SubscriptionRoutes:
+        """``/subscriptions``."""
+        from shared.notifications.subscribing import Subscribing
+        from shared.web.subscriptions import SubscriptionRoutes
+
+        return SubscriptionRoutes(Subscribing(self.tables, self.clock, self.secret_box, self.target_policy))
+
+    @cached_property
+    def documentation(self) -> Documentation:
+        """What describes the API."""
+        from shared.web.documentation import Documentation
+
+        discovery_url = None
+        match self.settings.token_policy.issuers:
+            case (issuer,) if len(issuer.tenants) <= 1:
+                discovery_url = issuer.discovery_url.replace("{tid}", "".join(issuer.tenants))
+        return Documentation(self.settings.public_url, discovery_url)
+
+    @cached_property
+    def _works(self) -> Mapping[str, Callable[[], Work]]:
+        """What each route does. Asking for one builds what it needs, and nothing else."""
+        return {
+            "create_file": lambda: self.one_request.create_file,
+            "list_files": lambda: self.catalogue_routes.list_files,
+            "get_file": lambda: self.catalogue_routes.get_file,
+            "update_file": lambda: self.catalogue_routes.update_file,
+            "delete_file": lambda: self.catalogue_routes.delete_file,
+            "get_content": lambda: self.content_routes.get_content,
+            "list_deliveries": lambda: self.delivery_routes.list_deliveries,
+            "create_share_link": lambda: self.share_link_routes.create_share_link,
+            "list_share_links": lambda: self.share_link_routes.list_share_links,
+            "delete_share_link": lambda: self.share_link_routes.delete_share_link,
+            "create_upload": lambda: self.upload_routes.create_upload,
+            "get_upload": lambda: self.upload_routes.get_upload,
+            "append_upload": lambda: self.upload_routes.append_upload,
+            "delete_upload": lambda: self.upload_routes.delete_upload,
+            "override_upload": lambda: self.upload_routes.override_upload,
+            "create_direct_upload": lambda: self.direct_upload_routes.create_direct_upload,
+            "complete_direct_upload": lambda: self.direct_upload_routes.complete_direct_upload,
+            "create_subscription": lambda: self.subscription_routes.create_subscription,
+            "get_subscription": lambda: self.subscription_routes.get_subscription,
+        }
+
+    @cached_property
+    def _open_works(self) -> Mapping[str, Callable[[], OpenWork]]:
+        return {
+            "openapi": lambda: self.documentation.openapi,
+            "docs": lambda: self.documentation.docs,
+            "problem": lambda: self.documentation.problem,
+            "get_shared_content": lambda: self.share_link_routes.serve,
+            "options": lambda: self.cross_origin.options,
+        }
+
+    async def answer(self, route: str, request: Request) -> Response:
+        """Answer a request for a route of ``shared.web.routes``."""
+
+        async def work(call: Call) -> Response:
+            return await self._works[route]()(call)
+
+        return await self.front.answer(route, request, work)
+
+    async def answer_open(self, route: str, request: Request) -> Response:
+        """Answer a request for a route that asks for no token."""
+
+        async def work(request: Request) -> Response:
+            return await self._open_works[route]()(request)
+
+        return await self.front.answer_open(route, request, work)
+
+    async def sweep(self) -> None:
+        """What the timer does: works off what is due."""
+        from shared.files import removal, upload_end
+        from shared.ledger import idempotency
+
+        works = {
+            upload_end.DUE_KIND: self.upload_ends.look,
+            removal.EXPIRY: self.removal.expire,
+            removal.PURGE: self.removal.purge_due,
+            idempotency.KIND: self.requests.forget,
+        }
+        await self.due_book.work_off(works)
+
+    def _signer(self, purpose: str) -> Signer:
+        from shared.ledger.signed_token import Signer
+
+        return Signer(self.settings.secrets_key, purpose)
 
     @cached_property
     def health(self) -> Health:
@@ -156,7 +492,9 @@ class Application:
         """Announces files."""
         from shared.notifications.fan_out import FanOut
 
-        return FanOut(self.blobs, self.tables, self.queue, self.clock, public_url=self.settings.public_url)
+        return FanOut(
+            self.publication, self.tables, self.queue, self.clock, public_url=self.settings.public_url
+        )
 
     @cached_property
     def channels(self) -> dict[ChannelKind, Channel]:

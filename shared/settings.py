@@ -24,6 +24,7 @@ from pydantic import (
     ValidationError,
 )
 
+from shared.identity.allowed_origins import AllowedOrigins
 from shared.identity.token import TokenPolicy
 from shared.identity.trusted_issuer import (
     DISCOVERY_PATH,
@@ -49,6 +50,8 @@ CONNECTIONS: Mapping[str, frozenset[str]] = {
 BLOB_SOURCE = "DROPBELL_BLOB_TRIGGER_SOURCE"
 EVENT_GRID = "EventGrid"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+MAX_FILE_BYTES = 50_000 * 4 * 1024**2
+"""As many blocks as a blob can have, of the size that is staged at once: 195 GiB."""
 LEASE_MARGIN_SECONDS = 10.0
 """A worker's lease outlasts the attempt's time limit by this much, to settle in."""
 
@@ -86,6 +89,12 @@ def _https_url(url: str) -> str:
     return url
 
 
+def _origins(listed: list[str]) -> list[str]:
+    AllowedOrigins(listed)  # says what is wrong
+    return listed
+
+
+_MediaRange = Annotated[str, Field(pattern=r"^(\*/\*|[A-Za-z0-9!#$&^_.+-]+/(\*|[A-Za-z0-9!#$&^_.+-]+))$")]
 _Url = Annotated[str, AfterValidator(_https_url)]
 _DelaySeconds = Annotated[float, Field(gt=0, le=7 * 86400)]
 
@@ -197,8 +206,38 @@ class Settings(BaseModel):
     secrets_key: Annotated[bytes, BeforeValidator(_key)] = Field(alias="DROPBELL_SECRETS_KEY", repr=False)
     """32 bytes in base64 that encrypt the signing secrets of subscriptions at rest."""
 
-    max_file_bytes: int = Field(100 * 1024 * 1024, alias="DROPBELL_MAX_FILE_BYTES", gt=0)
-    """Largest file taken in one request; the Functions host itself takes 100 MiB unless told otherwise."""
+    max_file_bytes: int = Field(10 * 1024**3, alias="DROPBELL_MAX_FILE_BYTES", gt=0, le=MAX_FILE_BYTES)
+    """Largest file, whichever way it comes in."""
+    max_request_bytes: int = Field(100 * 1024**2, alias="DROPBELL_MAX_REQUEST_BYTES", gt=0)
+    """Largest body of one request; the Functions host itself takes 100 MiB unless told otherwise."""
+    owner_quota_bytes: int | None = Field(None, alias="DROPBELL_OWNER_QUOTA_BYTES", gt=0)
+    """How much each owner may keep; none for no limit."""
+    owner_quota_files: int | None = Field(None, alias="DROPBELL_OWNER_QUOTA_FILES", gt=0)
+    allowed_content_types: Annotated[list[_MediaRange], BeforeValidator(_comma_separated)] = Field(
+        ["*/*"], alias="DROPBELL_ALLOWED_CONTENT_TYPES"
+    )
+    """Media ranges taken, such as ``image/*``, comma-separated."""
+    blocked_content_types: Annotated[list[_MediaRange], BeforeValidator(_comma_separated)] = Field(
+        [], alias="DROPBELL_BLOCKED_CONTENT_TYPES"
+    )
+    """Media ranges refused even so, by what is declared and by what the bytes show."""
+    upload_expires_seconds: float = Field(
+        86_400, alias="DROPBELL_UPLOAD_EXPIRES_SECONDS", gt=0, le=6 * 86_400
+    )
+    """So long after its last byte an upload is kept; Blob Storage drops unused blocks after a week."""
+    direct_upload_url_seconds: float = Field(900, alias="DROPBELL_DIRECT_UPLOAD_URL_SECONDS", gt=0, le=86_400)
+    """How long the URL of a direct upload can be used."""
+    deleted_keep_seconds: float = Field(7 * 86_400, alias="DROPBELL_DELETED_KEEP_SECONDS", ge=0)
+    """How long the bytes of a deleted file stay."""
+    rate_limit_requests: int = Field(6_000, alias="DROPBELL_RATE_LIMIT_REQUESTS", ge=0)
+    """Requests that each caller can make of each instance within the window below; 0 for no limit."""
+    rate_limit_window_seconds: int = Field(60, alias="DROPBELL_RATE_LIMIT_WINDOW_SECONDS", gt=0, le=86_400)
+    cors_allowed_origins: Annotated[
+        list[str], BeforeValidator(_comma_separated), AfterValidator(_origins)
+    ] = Field([], alias="DROPBELL_CORS_ALLOWED_ORIGINS")
+    """Web pages of these origins may call the API; ``http://localhost:*`` stands for any port."""
+    content_url: _Url | None = Field(None, alias="DROPBELL_CONTENT_URL")
+    """Base URL of a CDN in front of Blob Storage, for redirects to content; none for Blob Storage itself."""
     retry_schedule_seconds: Annotated[list[_DelaySeconds] | None, BeforeValidator(_comma_separated)] = Field(
         None, alias="DROPBELL_RETRY_SCHEDULE_SECONDS"
     )
@@ -235,6 +274,11 @@ class Settings(BaseModel):
             )
         except ValueError as error:
             raise ValueError(f"DROPBELL_TOKEN_ISSUERS: {error}") from None
+
+    @property
+    def max_one_request_bytes(self) -> int:
+        """Largest file that can come in one request."""
+        return min(self.max_file_bytes, self.max_request_bytes)
 
     @property
     def lease_seconds(self) -> float:

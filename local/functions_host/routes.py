@@ -201,11 +201,11 @@ def _parse_segment(part: str, route: str) -> _Segment:
             if parameter.is_catch_all
             else (_Rank.PARAMETER, _Rank.CONSTRAINED)
         )
-        return _Segment(parameters, re.compile("(.+)"), ranks[bool(parameter.constraints)])
+        return _Segment(parameters, re.compile("(.+)", re.DOTALL), ranks[bool(parameter.constraints)])
     if any(parameter.is_catch_all or parameter.is_optional for parameter in parameters):
         raise RouteError(f"The route '{route}': '{part}' mixes text with an optional or catch-all parameter.")
     pattern = "".join(f"{re.escape(literal)}(.+)" for literal in literals[:-1]) + re.escape(literals[-1])
-    return _Segment(parameters, re.compile(pattern, re.IGNORECASE), _Rank.CONSTRAINED)
+    return _Segment(parameters, re.compile(pattern, re.IGNORECASE | re.DOTALL), _Rank.CONSTRAINED)
 
 
 def _split(part: str, route: str) -> tuple[list[str], list[str]]:

@@ -118,8 +118,11 @@ class Publication:
         if file is not None:
             return file if file.status in files.PUBLISHED else None
         entity = await self._tables.get(owner, uploads.row_key(file_id))
+        if entity is None and incoming:
+            await self._blobs.delete(blob_name)  # written after its upload had ended
+            return None
         if entity is None:
-            return None if incoming else await self._from_blob_alone(blob_name)
+            return await self._from_blob_alone(blob_name)
         upload = uploads.from_entity(entity)
         if incoming and upload.kind is not UploadKind.DIRECT:
             return None  # a part of an upload

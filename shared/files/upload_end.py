@@ -17,6 +17,7 @@ from shared.errors import (
 from shared.files import file as files
 from shared.files import upload as uploads
 from shared.files.blocks import in_order
+from shared.files.file import FileStatus
 from shared.files.upload import Upload, UploadKind, UploadStatus
 from shared.ports import Delete, Replace
 from shared.telemetry.events import Event, record
@@ -118,12 +119,19 @@ class UploadEnds:
                 files_delta=-upload.charged_files if held else 0,
             )
             ended = replace(ended, etag=etag)
-        if upload.partial or await self._tables.get(upload.owner, files.row_key(upload.id)) is None:
+        if not await self._is_of_file(upload):
             await self._blobs.delete(upload.blob_name)
         try:
             await self._tables.apply([Delete(uploads.to_entity(ended))])
         except (EntityMissingError, EntityChangedError):
             return
+
+    async def _is_of_file(self, upload: Upload) -> bool:
+        """Whether the blob that the upload wrote to is that of a file, which outlives the upload."""
+        if upload.blob_name != files.blob_name(upload.owner, upload.id):
+            return False
+        entity = await self._tables.get(upload.owner, files.row_key(upload.id))
+        return entity is not None and files.from_entity(entity).status is not FileStatus.REJECTED
 
     async def look(self, owner: str, upload_id: str) -> datetime | None:
         """See to an upload that is due: end what expired, finish what a crash left.
@@ -138,12 +146,12 @@ class UploadEnds:
         if upload.status is UploadStatus.COMPLETE:
             await self._finish_or_reject(upload)
             return now + timedelta(seconds=self._keep_seconds)
-        if upload.status is not UploadStatus.ENDED and now < upload.expires_at:
-            return upload.expires_at
         is_open = upload.status is UploadStatus.OPEN
         if is_open and upload.kind is UploadKind.DIRECT and await self._blobs.properties(upload.blob_name):
             await self._finish_or_reject(upload)  # the event of its blob was missed
             return now + timedelta(seconds=self._keep_seconds)
+        if upload.status is not UploadStatus.ENDED and now < upload.expires_at:
+            return upload.expires_at
         if is_open:
             record(
                 Event.UPLOAD_ENDED, file_id=upload.id, correlation_id=upload.correlation_id, reason="expired"

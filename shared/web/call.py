@@ -6,8 +6,8 @@ import logging
 import re
 import time
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.requests import ClientDisconnect
 
@@ -19,10 +19,10 @@ from shared.identity.principal import require
 from shared.telemetry.events import Event, record
 from shared.telemetry.trace_context import TraceContext
 from shared.web.problem import as_problem, problem_response
-from shared.web.routes import permission_of
+from shared.web.routes import check_open, permission_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -59,28 +59,85 @@ class Call:
             ) from None
 
 
+@dataclass(slots=True)
+class _Visit:
+    """What becomes known of a request while it is answered."""
+
+    correlation_id: str
+    trace: TraceContext
+    caller: Principal | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Allowance(Protocol):
+    """What a caller may still send."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Header fields that tell the caller."""
+        ...
+
+
+class Limiter(Protocol):
+    """Counts requests."""
+
+    def take(self, key: str) -> Allowance:
+        """Count a request of ``key``; raises RateLimitedError when there are too many."""
+        ...
+
+
+type Finish = Callable[[Request, Response], None]
+"""Adds header fields to an answer, whatever it is."""
+
+
 class Front:
     """What every route does before and after its own work."""
 
-    def __init__(self, validator: TokenValidator) -> None:
+    def __init__(
+        self, validator: TokenValidator, *, limiter: Limiter | None = None, finishes: Sequence[Finish] = ()
+    ) -> None:
         self._validator = validator
+        self._limiter = limiter
+        self._finishes = finishes
 
     async def answer(
         self, route: str, request: Request, work: Callable[[Call], Awaitable[Response]]
     ) -> Response:
         """Authenticate, check what the route needs, do the work; turn every error into a problem."""
+
+        async def authorised(visit: _Visit) -> Response:
+            permission = permission_of(route)
+            visit.caller = caller = await self._authenticated(request, permission)
+            if self._limiter is not None:
+                visit.headers = self._limiter.take(f"{caller.tenant_id}|{caller.object_id}").headers
+            require(caller, permission)
+            owner = acting_owner(caller, _single(request, OWNER_HEADER))
+            return await work(Call(request, caller, owner.partition, visit.correlation_id, visit.trace))
+
+        return await self._answer(route, request, authorised)
+
+    async def answer_open(
+        self, route: str, request: Request, work: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        """Do the work of a route that needs no token; turn every error into a problem."""
+
+        async def anybody(_visit: _Visit) -> Response:
+            check_open(route)
+            return await work(request)
+
+        return await self._answer(route, request, anybody)
+
+    async def _answer(
+        self, route: str, request: Request, work: Callable[[_Visit], Awaitable[Response]]
+    ) -> Response:
         started = time.perf_counter()
         correlation_id = correlation_id_of(request.headers.get(CORRELATION_HEADER))
         trace = (TraceContext.parse(request.headers.get("traceparent")) or TraceContext.start()).child()
-        caller: Principal | None = None
+        visit = _Visit(correlation_id, trace)
         reason = None
         level = logging.INFO
         try:
-            permission = permission_of(route)
-            caller = await self._authenticated(request, permission)
-            require(caller, permission)
-            owner = acting_owner(caller, _single(request, OWNER_HEADER))
-            response = await work(Call(request, caller, owner.partition, correlation_id, trace))
+            response = await work(visit)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happened, the client gets an answer
             problem = as_problem(error)
             reason = problem.reason or problem.code
@@ -88,6 +145,11 @@ class Front:
             response = problem_response(problem, correlation_id=correlation_id)
         response.headers[CORRELATION_HEADER] = correlation_id
         response.headers.setdefault("cache-control", "no-store")
+        for name, value in visit.headers.items():
+            response.headers.setdefault(name, value)
+        for finish in self._finishes:
+            finish(request, response)
+        caller = visit.caller
         record(
             Event.REQUEST,
             level=level,

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from shared.settings import Settings, read_settings
+from shared.web.problem_catalogue import PROBLEMS
+from shared.web.routes import OPEN_ROUTES, ROUTES
 
 ROOT = Path(__file__).parent.parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
@@ -30,6 +32,7 @@ def test_the_example_settings_are_all_that_the_app_needs_and_nothing_else() -> N
     values = example_values()
     known = {field.alias for field in Settings.model_fields.values()}
     of_the_host = {"FUNCTIONS_WORKER_RUNTIME", "AzureWebJobsStorage", "DROPBELL_BLOB_TRIGGER_SOURCE"}
+    of_the_host.add("DROPBELL_SWEEP_SCHEDULE")
 
     assert read_settings(values).queue == "notifications"
     assert set(values) <= known | of_the_host
@@ -89,7 +92,8 @@ def test_function_app_is_a_table_of_contents() -> None:
     module = ast.parse((ROOT / "function_app.py").read_text())
     functions = [node for node in module.body if isinstance(node, ast.AsyncFunctionDef)]
 
-    assert len(functions) == 8
+    routes = {route.name for route in (*ROUTES, *OPEN_ROUTES)}
+    assert {function.name for function in functions} == routes | {"announce", "deliver", "sweep"}
     assert all(len(function.body) == 1 and function.decorator_list for function in functions)
     others = [node for node in module.body if not isinstance(node, ast.AsyncFunctionDef)]
     assert [type(node) for node in others if not isinstance(node, ast.Import | ast.ImportFrom)] == [
@@ -111,3 +115,24 @@ def test_host_json_writes_the_service_bus_settings_out() -> None:
         "maxAutoLockRenewalDuration",
         "maxConcurrentCalls",
     }
+
+
+def test_the_docs_name_every_problem_and_no_other() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    table = text[text.index("## Errors") : text.index("Send `X-Correlation-ID`")]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = [name for row in rows for name in re.findall(r"`([a-z0-9-]+)`", row) if name != "type"]
+
+    assert sorted(named) == sorted(PROBLEMS)
+
+
+def test_the_docs_name_every_route() -> None:
+    text = (ROOT / "docs" / "api.md").read_text()
+    table = text[text.index("| route |") : text.index("`Files.ReadWrite` includes")]
+    for route in ROUTES:
+        if route.name != "override_upload":  # a way around proxies, explained where tus is
+            path = re.sub(r"\{\w*_id\}", "{id}", route.path).replace(
+                "share-links/{id}", "share-links/{link id}"
+            )
+            row = [line for line in table.splitlines() if f" {path}`" in line]
+            assert any(route.method in line for line in row), route

@@ -15,6 +15,8 @@ from local.functions_host.routes import RouteError, Router, parse_template
         ("a/b", "a/b/c", None),
         ("{id}", "x%20y", {"id": "x y"}),
         ("{id}", "a%2Fb", {"id": "a%2Fb"}),
+        ("{id}", "x%0Ay", {"id": "x\ny"}),
+        ("v{id}", "vx%0Ay", {"id": "x\ny"}),
         ("{id}", "", None),
         ("{id:int}", "-12", {"id": "-12"}),
         ("{id:int}", "2147483648", None),
@@ -102,3 +104,12 @@ def test_method_decides_between_functions_of_one_route() -> None:
     router.add("a", ["POST"], "write")
     assert router.find("POST", "a") == ("write", {})
     assert router.find("DELETE", "a") is None
+
+
+def test_a_catch_all_takes_only_its_method_from_more_specific_templates() -> None:
+    router: Router[str] = Router()
+    router.add("api/{*path}", ["OPTIONS"], "options")
+    router.add("api/v1/files/{id}", ["GET"], "read")
+    assert router.find("GET", "api/v1/files/7") == ("read", {"id": "7"})
+    assert router.find("OPTIONS", "api/v1/files/7") == ("options", {"path": "v1/files/7"})
+    assert router.find("GET", "api/v1/other") is None

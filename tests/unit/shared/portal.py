@@ -51,15 +51,14 @@ class Portal:
             "json_source": self.issuer,
         }
         self.app = Application(SETTINGS, **(own | adapters))
-        self.api = self.app.api
 
     async def upload(self, *parts: bytes, hangs_up: bool = False, **headers: str) -> Any:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         client = Client(parts, hangs_up=hangs_up)
-        return await self.api.create_file(request("POST", headers=bearer() | named, client=client))
+        return await self.app.answer("create_file", request("POST", headers=bearer() | named, client=client))
 
     async def subscribe(self, body: bytes, **headers: str) -> Any:
         named = {"content-type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
-        return await self.api.create_subscription(
-            request("POST", headers=bearer() | named, client=Client((body,)))
+        return await self.app.answer(
+            "create_subscription", request("POST", headers=bearer() | named, client=Client((body,)))
         )

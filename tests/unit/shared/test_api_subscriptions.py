@@ -33,8 +33,8 @@ async def test_a_subscription_is_answered_with_its_secret_this_once() -> None:
     assert response.headers["location"] == f"/api/v1/subscriptions/{made['id']}"
     assert response.headers["etag"] == made["etag"]
     assert made["secret"].startswith("whsec_")
-    again = await portal.api.get_subscription(
-        request(headers=bearer(scopes="Subscriptions.Manage"), subscription_id=made["id"])
+    again = await portal.app.answer(
+        "get_subscription", request(headers=bearer(scopes="Subscriptions.Manage"), subscription_id=made["id"])
     )
     assert again.status_code == 200
     assert body_of(again) == made | {"secret": None}
@@ -55,8 +55,8 @@ async def test_events_are_file_stored_unless_told() -> None:
 
 async def test_a_missing_content_type_counts_as_json_and_parameters_are_ignored() -> None:
     portal = Portal()
-    plain = await portal.api.create_subscription(
-        request("POST", headers=bearer(), client=Client((json.dumps(GOOD).encode(),)))
+    plain = await portal.app.answer(
+        "create_subscription", request("POST", headers=bearer(), client=Client((json.dumps(GOOD).encode(),)))
     )
     assert plain.status_code == 201
     assert (
@@ -115,7 +115,7 @@ async def test_another_content_type_and_a_huge_body_are_refused() -> None:
 async def test_a_client_that_hangs_up_subscribes_nobody() -> None:
     portal = Portal()
     half = Client((b'{"channel":',), hangs_up=True)
-    response = await portal.api.create_subscription(request("POST", headers=bearer(), client=half))
+    response = await portal.app.answer("create_subscription", request("POST", headers=bearer(), client=half))
     assert response.status_code == 400
     assert not portal.tables.rows
 
@@ -126,7 +126,7 @@ async def test_anothers_subscription_and_no_subscription_look_the_same(whose: st
     made = body_of(await portal.subscribe(json.dumps(GOOD).encode()))
     id_ = {"another's": made["id"], "nobody's": "f" * 32, "malformed": "x|y"}[whose]
     caller = bearer(user=BOB) if whose == "another's" else bearer()
-    response = await portal.api.get_subscription(request(headers=caller, subscription_id=id_))
+    response = await portal.app.answer("get_subscription", request(headers=caller, subscription_id=id_))
     assert response.status_code == 404
     assert body_of(response)["detail"] == "You have no subscription of this id."
 

@@ -26,8 +26,8 @@ IDS = {"file_id": "x", "subscription_id": "x"}
 
 
 async def call(portal: Portal, route: str, headers: dict[str, str], client: Client | None = None) -> Response:
-    response: Response = await getattr(portal.api, route)(
-        request("POST", headers=headers, client=client, **IDS)
+    response: Response = await portal.app.answer(
+        route, request("POST", headers=headers, client=client, **IDS)
     )
     return response
 
@@ -154,7 +154,7 @@ async def test_an_error_that_is_not_ours_is_told_without_details(error: Exceptio
     caplog.set_level(logging.INFO, logger="dropbell")
     file_id = "019cacff-0000-7000-8000-000000000001"
     portal = Portal(tables=FailingTables(error))
-    response = await portal.api.get_file(request(headers=bearer(), file_id=file_id))
+    response = await portal.app.answer("get_file", request(headers=bearer(), file_id=file_id))
     assert response.status_code == 500
     assert body_of(response)["type"] == "/api/problems/internal-error"
     assert "planted" not in bytes(response.body).decode() + caplog.text
@@ -166,7 +166,7 @@ async def test_an_error_that_is_not_ours_is_told_without_details(error: Exceptio
 async def test_a_store_that_does_not_answer_is_told_as_such() -> None:
     portal = Portal(tables=FailingTables(UnavailableError("Try again.", reason="planted")))
     file_id = "019cacff-0000-7000-8000-000000000001"
-    response = await portal.api.get_file(request(headers=bearer(), file_id=file_id))
+    response = await portal.app.answer("get_file", request(headers=bearer(), file_id=file_id))
     assert response.status_code == 503
     assert "planted" not in bytes(response.body).decode()
 

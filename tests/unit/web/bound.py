@@ -24,5 +24,7 @@ def http_functions() -> tuple[BoundFunction, ...]:
         declared = trigger.get_dict_repr()
         if declared["type"] == "httpTrigger":
             methods = frozenset(str(getattr(method, "value", method)) for method in declared["methods"])
-            found.append(BoundFunction(function.get_function_name(), methods, f"/api/{declared['route']}"))
+            found.append(
+                BoundFunction(str(function.get_function_name()), methods, f"/api/{declared['route']}")
+            )
     return tuple(found)

@@ -97,13 +97,20 @@ async def refuse(req: Request) -> Response:
     return Response("too much", status_code=413, media_type="text/plain")
 
 
-@app.route(route="download/{mebibytes:int}", methods=["GET", "HEAD"])
+@app.route(route="download/{mebibytes:int}/{framing}", methods=["GET", "HEAD"])
 async def download(req: Request) -> Response:
-    async def content() -> AsyncIterator[bytes]:
-        for _ in range(int(req.path_params["mebibytes"])):
-            yield b"x" * 2**20
+    mebibytes = int(req.path_params["mebibytes"])
 
-    return StreamingResponse(content(), headers={"X-Kind": "stream"})
+    async def content() -> AsyncIterator[bytes]:
+        sent = 0
+        try:
+            for sent in range(mebibytes):  # noqa: B007 - told at the end
+                await asyncio.sleep(0)  # as reading from storage would
+                yield b"x" * 2**20
+        finally:
+            (MARKS / "sent").write_text(str(sent))
+
+    return StreamingResponse(content(), headers=_framing(req, mebibytes * 2**20) | {"X-Kind": "stream"})
 
 
 @app.route(route="sized", methods=["GET", "HEAD"])
@@ -133,11 +140,45 @@ async def hang(req: Request) -> Response:
     return Response()
 
 
-@app.route(route="cut")
+@app.route(route="cut/{framing}")
 async def cut(req: Request) -> Response:
     async def content() -> AsyncIterator[bytes]:
         yield b"x" * 1000
         await asyncio.sleep(0.2)
         os._exit(3)
 
-    return StreamingResponse(content())
+    return StreamingResponse(content(), headers=_framing(req, 2000))
+
+
+@app.route(route="raises/{framing}")
+async def raises(req: Request) -> Response:
+    async def content() -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        await asyncio.sleep(0.2)
+        raise ValueError("in the middle")
+
+    return StreamingResponse(content(), headers=_framing(req, 2000))
+
+
+def _framing(req: Request, size_bytes: int) -> dict[str, str]:
+    return {"Content-Length": str(size_bytes)} if req.path_params["framing"] == "sized" else {}
+
+
+@app.route(route="{*path}", methods=["OPTIONS"])
+async def options(req: Request) -> Response:
+    return Response(status_code=204, headers={"X-Path": req.path_params.get("path", "")})
+
+
+@app.route(route="things/{id}", methods=["GET"])
+async def read_thing(req: Request) -> Response:
+    return Response(f"read {req.path_params['id']}")
+
+
+@app.route(route="things/{id}", methods=["HEAD"])
+async def measure_thing(req: Request) -> Response:
+    return Response(headers={"Upload-Offset": "7", "Content-Length": "123456"})
+
+
+@app.route(route="things/{id}", methods=["PATCH"])
+async def change_thing(req: Request) -> Response:
+    return Response(f"changed {req.path_params['id']} by {len(await req.body())} bytes")
