@@ -200,7 +200,14 @@ class Application:
         """Makes files of uploads."""
         from shared.files.publication import Publication
 
-        return Publication(self.blobs, self.tables, self.clock, quota=self.quota, content=self.content_policy)
+        return Publication(
+            self.blobs,
+            self.tables,
+            self.clock,
+            quota=self.quota,
+            content=self.content_policy,
+            due=self.due_book,
+        )
 
     @cached_property
     def upload_ends(self) -> UploadEnds:
@@ -454,10 +461,11 @@ class Application:
 
     async def sweep(self) -> None:
         """What the timer does: works off what is due."""
-        from shared.files import removal, upload_end
+        from shared.files import file, removal, upload_end
         from shared.ledger import idempotency
 
         works = {
+            file.ANNOUNCE: self.fan_out.look,
             upload_end.DUE_KIND: self.upload_ends.look,
             removal.EXPIRY: self.removal.expire,
             removal.PURGE: self.removal.purge_due,

@@ -83,6 +83,11 @@ def row_key(file_id: str) -> str:
 ROW_KEYS = ("file|", "file}")
 """The range of all files of a partition, newest first."""
 
+ANNOUNCE = "announce"
+"""Entries of the due book for files whose BlobCreated event should have come by then."""
+ANNOUNCE_SECONDS = 600
+"""From when a file is about to be stored: longer than one request can take, and than an event is late."""
+
 INCOMING = "incoming/"
 """Blobs below this are no files: what clients write themselves, and parts of uploads."""
 

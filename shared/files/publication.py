@@ -11,6 +11,7 @@ import hmac
 import logging
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import (
@@ -57,17 +58,33 @@ class ContentCheck(Protocol):
         ...
 
 
+class DueWriter(Protocol):
+    """Notes what has to be looked at later."""
+
+    async def put(self, kind: str, owner: str, id_: str, at: datetime) -> None:
+        """Note that ``id_`` has to be looked at."""
+        ...
+
+
 class Publication:
     """Makes files of uploads."""
 
     def __init__(
-        self, blobs: BlobStore, tables: TableStore, clock: Clock, *, quota: Quota, content: ContentCheck
+        self,
+        blobs: BlobStore,
+        tables: TableStore,
+        clock: Clock,
+        *,
+        quota: Quota,
+        content: ContentCheck,
+        due: DueWriter,
     ) -> None:
         self._blobs = blobs
         self._tables = tables
         self._clock = clock
         self._quota = quota
         self._content = content
+        self._due = due
 
     async def publish(self, upload: Upload) -> File:
         """The file that the upload becomes; safe to ask for again, also at once.
@@ -225,6 +242,8 @@ class Publication:
     async def _published(self, upload: Upload, blob: BlobProperties) -> File | None:
         """Write the file's row; None when somebody else changed the upload's first."""
         file = files.from_blob(blob)
+        look_at = self._clock.now() + timedelta(seconds=files.ANNOUNCE_SECONDS)
+        await self._due.put(files.ANNOUNCE, file.owner, file.id, look_at)  # its event may be missed
         done = replace(
             upload.moved_to(UploadStatus.FINISHED, self._clock.now()),
             offset_bytes=file.size_bytes,

@@ -7,6 +7,7 @@ the queue drops those it has seen.
 
 from __future__ import annotations
 
+import logging
 from itertools import batched
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,7 @@ from shared.telemetry.events import Event, record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from shared.files.file import File
     from shared.notifications.subscription import Subscription
@@ -70,6 +72,24 @@ class FanOut:
             correlation_id=file.correlation_id,
             deliveries=len(messages),
         )
+
+    async def look(self, owner: str, file_id: str) -> datetime | None:
+        """See to a file whose event should have come by now: announce it if it has not been.
+
+        Also sends the messages of deliveries that are still queued; the queue drops those it has seen.
+        """
+        file = await self._arrivals.file_at(files.blob_name(owner, file_id))
+        if file is not None and file.status is not FileStatus.SETTLED:
+            if file.status is FileStatus.STORED:
+                record(
+                    Event.EVENT_MISSED,
+                    level=logging.WARNING,
+                    file_id=file.id,
+                    trace_id=file.trace_id,
+                    correlation_id=file.correlation_id,
+                )
+            await self.announce(files.blob_name(owner, file_id))
+        return None
 
     async def _announced(self, file: File) -> Sequence[Delivery]:
         """Make the deliveries unless they are there; returns those whose message may have to be sent."""

@@ -18,6 +18,7 @@ class Event(StrEnum):
 
     REQUEST = "dropbell.request"
     CHECK_FAILED = "dropbell.check.failed"
+    EVENT_MISSED = "dropbell.event.missed"
     FILE_ANNOUNCED = "dropbell.file.announced"
     DELIVERY_ATTEMPT = "dropbell.delivery.attempt"
     DELIVERY_SKIPPED = "dropbell.delivery.skipped"

@@ -1,9 +1,9 @@
 """Resumable uploads under crashes, lost answers and rivals at every call: what is told is what is there.
 
 Devices append to uploads through several instances, chosen at random; every call of a store can fail, be
-carried out and yet fail, or take the instance with it. Events of blobs come late and twice, and the sweep runs
-now and then. At rest, every upload that was told to be finished is a file with the right bytes, every other one
-is gone without a trace, and the owner's count is that of the files.
+carried out and yet fail, or take the instance with it. Events of blobs come late and twice, and the sweep
+runs now and then. At rest, every upload that was told to be finished is a file with the right bytes, every
+other one is gone without a trace, and the owner's count is that of the files.
 """
 
 from __future__ import annotations
@@ -191,7 +191,10 @@ class Story:
             await self.calm.publication.file_at(name)
         for _ in range(6):
             self.clock.advance(3601)
-            await self.calm.due.work_off({"upload": self.calm.ends.look})
+            await self.calm.due.work_off({"upload": self.calm.ends.look, files.ANNOUNCE: self._announced})
+
+    async def _announced(self, owner: str, file_id: str) -> None:
+        """What the fan-out would do is not this story."""
 
     async def complaints(self) -> list[str]:
         found = []

@@ -21,6 +21,7 @@ from shared.files.file import FileStatus
 from shared.files.intake import Intake, Upload
 from shared.files.publication import Publication
 from shared.files.quota import Quota, QuotaPolicy
+from shared.ledger.due import DueBook
 from shared.notifications import subscription as subscriptions
 from shared.notifications.channels.webhook import WebhookChannel
 from shared.notifications.delivery import Deliverer, DeliveryPolicy
@@ -124,7 +125,9 @@ class World:
         blobs = FragileBlobs(self.blobs, self._blob_created)
         channels = {ChannelKind.WEBHOOK: WebhookChannel(self.receivers, secret_box, clock)}
         quota = Quota(tables, QuotaPolicy())
-        publication = Publication(blobs, tables, clock, quota=quota, content=AnyContent())
+        publication = Publication(
+            blobs, tables, clock, quota=quota, content=AnyContent(), due=DueBook(tables, clock)
+        )
         return Worker(
             Intake(blobs, tables, clock, max_file_bytes=1000),
             FanOut(publication, tables, self.queue, clock, public_url="https://dropbell.example"),

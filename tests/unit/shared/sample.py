@@ -11,6 +11,7 @@ from shared.files import file as files
 from shared.files.file import File, FileStatus
 from shared.files.publication import Publication
 from shared.files.quota import Quota, QuotaPolicy
+from shared.ledger.due import DueBook
 from shared.notifications import delivery_record as deliveries
 from shared.notifications import subscription as subscriptions
 from shared.notifications.channels.webhook import WebhookChannel
@@ -145,7 +146,10 @@ class World:
 
     def fan_out(self) -> FanOut:
         quota = Quota(self.tables, QuotaPolicy())
-        publication = Publication(self.blobs, self.tables, self.clock, quota=quota, content=AnyContent())
+        due = DueBook(self.tables, self.clock)
+        publication = Publication(
+            self.blobs, self.tables, self.clock, quota=quota, content=AnyContent(), due=due
+        )
         return FanOut(publication, self.tables, self.queue, self.clock, public_url=PUBLIC_URL)
 
     def deliverer(self, policy: DeliveryPolicy = POLICY) -> Deliverer:

@@ -249,3 +249,33 @@ async def test_deliveries_of_a_file_are_its_own() -> None:
     assert [delivery.subscription_id for delivery in await deliveries_of(world.memory, sample.file())] == [
         f"{1:032x}"
     ]
+
+
+async def test_a_file_whose_event_never_came_is_announced_when_it_is_looked_at() -> None:
+    world = await stored(World(), 2)
+    assert await world.fan_out().look(OWNER, FILE_ID) is None
+    await check_announced(world, 2)
+
+
+async def test_a_look_at_an_announced_file_sends_what_may_not_have_been_sent() -> None:
+    world = await stored(World(), 2)
+    await world.fan_out().announce(BLOB)
+    world.sent.messages.clear()
+    await world.fan_out().look(OWNER, FILE_ID)
+    assert world.sent.messages == []  # the queue has seen them
+    await check_status(world, FileStatus.ANNOUNCED)
+
+
+async def test_a_look_at_what_is_settled_or_not_there_does_nothing() -> None:
+    world = World()
+    await world.fan_out().look(OWNER, FILE_ID)
+    await sample.insert(world.memory, sample.file(status=FileStatus.SETTLED))
+    await world.fan_out().look(OWNER, FILE_ID)
+    assert world.sent.messages == []
+    await check_status(world, FileStatus.SETTLED)
+
+
+async def check_status(world: World, status: FileStatus) -> None:
+    file = await world.file()
+    assert file is not None
+    assert file.status is status

@@ -60,7 +60,9 @@ class World:
         content = NoExecutables()
         self.quota = Quota(self.tables, self.quota_policy)
         self.due = DueBook(self.tables, self.clock)
-        self.publication = Publication(self.blobs, self.tables, self.clock, quota=self.quota, content=content)
+        self.publication = Publication(
+            self.blobs, self.tables, self.clock, quota=self.quota, content=content, due=self.due
+        )
         self.ends = UploadEnds(
             self.blobs,
             self.tables,
