@@ -293,6 +293,7 @@ class Application:
             max_file_bytes=self.settings.max_one_request_bytes,
             content=self.content_policy,
             quota=self.quota,
+            due=self.due_book,
         )
 
     @cached_property

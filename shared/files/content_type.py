@@ -9,6 +9,7 @@ from shared.errors import UnsupportedMediaTypeError
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 """What content without a declared type is (RFC 9110 §8.3)."""
 MAX_CONTENT_TYPE_CHARACTERS = 255
+FORM = "multipart/form-data"
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e]|\\[\t \x21-\x7e])*"'
@@ -16,7 +17,16 @@ _MEDIA_TYPE = re.compile(rf"({_WORD}/{_WORD})(?:[ \t]*;(?:[ \t]*{_WORD}=(?:{_WOR
 """Each space has one place only, so that no input makes the match slow."""
 _ADDED_BY_TOOLS = "application/x-www-form-urlencoded"
 """curl and Python's urllib declare any body to be this when their user declares nothing."""
-_FORM = "multipart/form-data"
+
+
+def essence(content_type: str) -> str:
+    """The type and subtype in lower case, without parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def is_form(header: str | None) -> bool:
+    """Whether the body is declared to be a form that holds the file."""
+    return header is not None and essence(header) == FORM
 
 
 def checked_content_type(header: str | None) -> str:
@@ -30,7 +40,7 @@ def checked_content_type(header: str | None) -> str:
             "Content-Type must be a media type such as 'image/png' (RFC 9110 §8.3.1)."
         )
     media_type = match.group(1).lower()
-    if media_type == _FORM:
+    if media_type == FORM:
         raise UnsupportedMediaTypeError(
             "Send the file's bytes as the body itself, with its own Content-Type; forms are not taken here."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import secrets
 import uuid
@@ -221,6 +222,7 @@ def to_blob_metadata(
     traceparent: str,
     accepted_at: datetime,
     stored_at: datetime,
+    labels: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """What the blob itself says of the file, so that its row can be made again from the blob alone.
 
@@ -233,7 +235,18 @@ def to_blob_metadata(
         "traceparent": traceparent,
         "accepted_at": accepted_at.isoformat(),
         "stored_at": stored_at.isoformat(),
+        **({"labels": labels_metadata(labels)} if labels else {}),
     }
+
+
+def labels_metadata(labels: Mapping[str, str]) -> str:
+    """Labels as blob metadata takes them: ASCII."""
+    return base64.b64encode(json.dumps(dict(labels), ensure_ascii=False).encode()).decode()
+
+
+def _labels(metadata: Mapping[str, str]) -> dict[str, str]:
+    told: dict[str, str] = json.loads(base64.b64decode(metadata["labels"])) if "labels" in metadata else {}
+    return told
 
 
 def from_blob(blob: BlobProperties) -> File:
@@ -263,6 +276,7 @@ def from_blob(blob: BlobProperties) -> File:
             accepted_at=datetime.fromisoformat(metadata["accepted_at"]),
             stored_at=stored_at,
             updated_at=stored_at,
+            labels=_labels(metadata),
         )
     except KeyError as missing:
         raise ValueError(f"the blob lacks the metadata {missing}") from missing

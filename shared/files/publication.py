@@ -31,7 +31,7 @@ from shared.files import intake
 from shared.files import upload as uploads
 from shared.files.file import File, FileStatus
 from shared.files.upload import Upload, UploadKind, UploadStatus
-from shared.ports import BlobProperties, Insert, Replace
+from shared.ports import BlobProperties, Delete, Insert, Replace
 from shared.telemetry.events import Event, record
 
 if TYPE_CHECKING:
@@ -171,6 +171,15 @@ class Publication:
             )
         except (EntityExistsError, TooLargeError):  # refused: so is the request, and removes the blob
             return await intake.find(self._tables, told.owner, told.id)
+        if self._quota.enabled and await self._blobs.properties(blob_name) is None:
+            # The request was refused for the quota meanwhile, and took its blob back.
+            await self._quota.apply(
+                told.owner,
+                [Delete(replace(entity, etag=etag))],
+                bytes_delta=-told.size_bytes,
+                files_delta=-1,
+            )
+            return None
         return replace(told, etag=etag)
 
     async def _checked(self, upload: Upload) -> BlobProperties:

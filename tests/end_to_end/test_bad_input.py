@@ -112,7 +112,7 @@ def test_a_token_without_the_scope_gets_403_and_the_scope_that_helps(stack: Runn
     [
         ({}, b"", 400, "body-missing"),
         ({"content_type": "not a media type"}, b"x", 415, "unsupported-media-type"),
-        ({"content_type": "multipart/form-data; boundary=x"}, b"--x--", 415, "unsupported-media-type"),
+        ({"content_type": "multipart/form-data; boundary=x"}, b"--x--", 400, "invalid-form"),
         ({"content_disposition": 'attachment; filename="../../etc/passwd"'}, b"x", 400, "invalid-name"),
         ({"content_disposition": "attachment; filename*=UTF-8''..%2Fa.txt"}, b"x", 400, "invalid-name"),
         ({"content_disposition": 'attachment; filename="a\\\\b.txt"'}, b"x", 400, "invalid-name"),

@@ -7,6 +7,8 @@ from shared.files.content_type import (
     DEFAULT_CONTENT_TYPE,
     MAX_CONTENT_TYPE_CHARACTERS,
     checked_content_type,
+    essence,
+    is_form,
 )
 
 
@@ -70,3 +72,22 @@ def test_the_type_that_tools_add_on_their_own_counts_as_none(header: str) -> Non
 def test_a_form_is_refused_with_what_to_do_instead(header: str) -> None:
     with pytest.raises(UnsupportedMediaTypeError, match="forms are not taken"):
         checked_content_type(header)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("multipart/form-data; boundary=x", True),
+        (" Multipart/Form-Data ;boundary=x", True),
+        ("multipart/mixed; boundary=x", False),
+        ("multipart/form-data-x", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_form_is_known_by_its_type(header: str | None, expected: bool) -> None:
+    assert is_form(header) is expected
+
+
+def test_parameters_and_case_make_no_other_type() -> None:
+    assert essence("Text/HTML ; charset=utf-8") == "text/html"
