@@ -26,6 +26,7 @@ from shared.errors import (
     InvalidRequestError,
     NotFoundError,
     ProblemError,
+    StoreError,
     TooLargeError,
     UnavailableError,
     UploadIncompleteError,
@@ -256,17 +257,28 @@ class Uploads:
             raise _invalid_parts("Only finished partial uploads can be joined.")
         length_bytes = sum(part.offset_bytes for part in parts)
         made = await self._created(replace(new, length_bytes=length_bytes), parts)
-        joined = await self.append(
-            made.owner,
-            made.id,
-            self._contents(parts),
-            offset_bytes=0,
-            announced_size_bytes=length_bytes,
-            complete=True,
-        )
+        try:
+            joined = await self.append(
+                made.owner,
+                made.id,
+                self._contents(parts),
+                offset_bytes=0,
+                announced_size_bytes=length_bytes,
+                complete=True,
+            )
+        except ProblemError:
+            await self._give_up(made)
+            raise
         for part in parts:
             await self._ends.end(await self.find(part.owner, part.id))
         return joined
+
+    async def _give_up(self, upload: Upload) -> None:
+        """End an upload that nobody was told of; where that fails, it expires."""
+        try:
+            await self._ends.end(await self.find(upload.owner, upload.id))
+        except (ProblemError, StoreError, ValueError):
+            return
 
     async def terminate(self, owner: str, upload_id: str) -> None:
         """End an upload and free what it holds; the file that a finished one became stays.

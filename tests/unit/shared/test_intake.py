@@ -22,6 +22,7 @@ from shared.files import intake, quota
 from shared.files.file import FileStatus
 from shared.files.intake import Intake, Upload
 from shared.files.quota import Quota, QuotaPolicy
+from shared.ledger.due import DueBook
 from shared.ports import Entity, Insert
 from tests.unit.shared import sample
 from tests.unit.shared.sample import NOW, OWNER, chunks
@@ -375,3 +376,30 @@ async def test_the_blob_tells_the_labels_too() -> None:
     file = await place.intake.accept(replace(UPLOAD, labels={"a": "ü"}), chunks(b"hello"))
     assert file.labels == {"a": "ü"}
     assert await place.intake.stored_before(OWNER, file.id) == replace(file, etag="")
+
+
+async def test_what_is_accepted_is_noted_to_be_looked_at_and_what_is_refused_is_not() -> None:
+    place = Place()
+    clock = MemoryClock(NOW)
+    due = DueBook(place.tables, clock)
+    noting = Intake(place.blobs, place.tables, clock, max_file_bytes=MAX_BYTES, due=due)
+    looked: list[str] = []
+
+    async def look(_owner: str, file_id: str) -> None:
+        looked.append(file_id)
+
+    with pytest.raises(TooLargeError):
+        await noting.accept(UPLOAD, chunks(b"x" * (MAX_BYTES + 1)))
+    assert place.is_empty
+    file = await noting.accept(UPLOAD, chunks(b"hello"))
+    clock.advance(files.ANNOUNCE_SECONDS + 1)
+    await due.work_off({files.ANNOUNCE: look})
+    assert looked == [file.id]
+
+
+async def test_labels_are_on_the_blob_so_that_whoever_makes_the_row_knows_them() -> None:
+    place = Place()
+    file = await place.intake.accept(replace(UPLOAD, labels={"projekt": "Größe"}), chunks(b"x"))
+    blob = await place.blobs.properties(f"{OWNER}/{file.id}")
+    assert blob is not None
+    assert files.from_blob(blob).labels == {"projekt": "Größe"}

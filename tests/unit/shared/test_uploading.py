@@ -439,6 +439,18 @@ async def test_what_cannot_be_joined_is_refused(world: World, which: str) -> Non
     assert await world.blobs.properties(one.blob_name) is not None
 
 
+async def test_what_cannot_be_joined_in_the_end_takes_nothing_and_can_be_tried_again() -> None:
+    world = World(quota_policy=QuotaPolicy(max_bytes=95))
+    parts = [await part(world, CONTENT[:40]), await part(world, CONTENT[40:])]
+    order = [each.id for each in parts]
+    with pytest.raises(UnprocessableError):
+        await world.uploads.concatenate(world.new(None, sha256=sha256(b"else")), order)
+    blobs = world.blobs
+    assert isinstance(blobs, MemoryBlobs)
+    assert set(blobs.contents) == {each.blob_name for each in parts}
+    await expect_file(world, await world.uploads.concatenate(world.new(None), order), CONTENT)
+
+
 # Endings
 
 
