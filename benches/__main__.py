@@ -1,23 +1,36 @@
-"""``python -m benches [NAME]``: run one measurement, or all of them."""
+"""``python -m benches [NAME …]``: run some of the measurements, or all of them."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
+from typing import TYPE_CHECKING
 
-from benches import token, upload
+from benches import token, uploads
 
-BENCHES = {"token": token.run, "upload": upload.run}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
 
 
-def main(names: list[str]) -> int:
-    """Run the named benches (default: all); 1 when a limit is not kept, 2 for an unknown name."""
-    unknown = [name for name in names if name not in BENCHES]
+def main(arguments: list[str] | None = None) -> int:
+    """Run the named benches (default: all); 1 when a limit is not kept, 2 for what cannot be run."""
+    parser = argparse.ArgumentParser(prog="python -m benches", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="token or uploads; default: both")
+    parser.add_argument("--mib", type=int, default=256, help="uploads: the file whose speed is measured")
+    parser.add_argument(
+        "--gib", type=float, default=1, help="uploads: the file during which memory is measured"
+    )
+    parsed = parser.parse_args(arguments)
+    benches: dict[str, Callable[[], Coroutine[None, None, int]]] = {
+        "token": token.run,
+        "uploads": lambda: uploads.run(parsed.mib, parsed.gib),
+    }
+    unknown = [name for name in parsed.names if name not in benches]
     if unknown:
-        print(f"There is no bench called {unknown[0]}; there are: {', '.join(BENCHES)}.", file=sys.stderr)
-        return 2
-    return max(asyncio.run(BENCHES[name]()) for name in names or BENCHES)
+        parser.error(f"there is no bench called {unknown[0]}; there are: {', '.join(benches)}")
+    return max(asyncio.run(benches[name]()) for name in parsed.names or benches)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

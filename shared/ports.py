@@ -111,22 +111,6 @@ class BlobStore(Protocol):
         """
         ...
 
-    async def copy(
-        self,
-        source: str,
-        target: str,
-        *,
-        source_etag: str,
-        content_type: str,
-        metadata: Mapping[str, str],
-    ) -> BlobProperties:
-        """Make the blob ``target`` of what ``source`` is in the state ``source_etag``, whole or not at all.
-
-        Raises EntityMissingError or EntityChangedError for the source, EntityExistsError when ``target`` is
-        taken by another write, UnavailableError on a failing store.
-        """
-        ...
-
     async def delete(self, name: str) -> None:
         """Delete the blob, or the blocks staged where no blob was made; neither is no error."""
         ...

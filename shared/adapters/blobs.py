@@ -167,18 +167,6 @@ class AzureBlobs:
 
         return await answered(SERVICE, write, patience=CONTENT)
 
-    async def copy(
-        self, source: str, target: str, *, source_etag: str, content_type: str, metadata: Mapping[str, str]
-    ) -> BlobProperties:
-        """See ``BlobStore``. The bytes are read and written here, with bounded memory.
-
-        None of the service's own ways will do: Copy Blob keeps the source's content type and shows the target
-        before it is whole; Put Blob From URL and Put Block From URL take the source as from outside, with an
-        authorisation of its own.
-        """
-        async with aclosing(self.read(source, etag=source_etag)) as content:
-            return await self.create(target, content, content_type=content_type, metadata=lambda: metadata)
-
     async def delete(self, name: str) -> None:
         """See ``BlobStore``."""
         blob = self._blob(name)

@@ -128,13 +128,6 @@ class MemoryBlobs:
         whole = b"".join(blocks[block_id] for block_id in block_ids)
         return self._make(replace(asked, size_bytes=len(whole)), whole)
 
-    async def copy(
-        self, source: str, target: str, *, source_etag: str, content_type: str, metadata: Mapping[str, str]
-    ) -> BlobProperties:
-        """See ``BlobStore``."""
-        content = self.read(source, etag=source_etag)
-        return await self.create(target, content, content_type=content_type, metadata=lambda: metadata)
-
     async def delete(self, name: str) -> None:
         """See ``BlobStore``."""
         for held in (self.contents, self.blocks, self._properties):

@@ -6,10 +6,9 @@ blob trigger, or the sweep. All of them can do it at once; one of them writes th
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -30,32 +29,27 @@ from shared.files import file as files
 from shared.files import intake
 from shared.files import upload as uploads
 from shared.files.file import File, FileStatus
+from shared.files.inspection import Inspection, check_digest
 from shared.files.upload import Upload, UploadKind, UploadStatus
 from shared.ports import BlobProperties, Delete, Insert, Replace
 from shared.telemetry.events import Event, record
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
+    from shared.files.inspection import ContentCheck
     from shared.files.quota import Quota
     from shared.ports import BlobStore, Clock, TableStore
 
-HEAD_BYTES = 4096
-"""So much of the content is looked at to tell what it is."""
 MAX_TRIES = 4
 """Races against another publication of the same upload."""
-_REJECTIONS: dict[int, type[ProblemError]] = {
-    413: TooLargeError,
-    415: UnsupportedMediaTypeError,
-    422: UnprocessableError,
-}
+POLL_SECONDS = 0.5
+"""Between looks at an upload that somebody else is reading."""
+CLAIM_SECONDS = 30
+SLOWEST_BYTES_PER_SECOND = 8 * 1024 * 1024
+"""A reader that needs longer than by this pace is believed to have crashed."""
+_REJECTIONS: tuple[type[ProblemError], ...] = (TooLargeError, UnsupportedMediaTypeError, UnprocessableError)
 """How an upload can be refused when all of it is there; the row keeps status, code and sentence."""
-
-
-class ContentCheck(Protocol):
-    """Which content is taken."""
-
-    def check_content(self, content_type: str, head: bytes) -> None:
-        """Raise UnsupportedMediaTypeError for content that is not taken, or not what it is said to be."""
-        ...
 
 
 class DueWriter(Protocol):
@@ -78,6 +72,7 @@ class Publication:
         quota: Quota,
         content: ContentCheck,
         due: DueWriter,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._blobs = blobs
         self._tables = tables
@@ -85,13 +80,14 @@ class Publication:
         self._quota = quota
         self._content = content
         self._due = due
+        self._pause = pause
 
     async def publish(self, upload: Upload) -> File:
         """The file that the upload becomes; safe to ask for again, also at once.
 
         Its digest is that of the writing where one request, or one process, saw all bytes; otherwise the blob
-        is read once as a stream. What clients write themselves is read in one certain state, and that state
-        is copied to where they cannot write.
+        is read once as a stream. What clients write themselves is read in one certain state, and copied to
+        where they cannot write in the same pass.
 
         Raises:
             UnprocessableError: ``size-mismatch``, ``digest-mismatch``; the upload is rejected.
@@ -100,7 +96,8 @@ class Publication:
             ConflictError: ``not-uploaded``: there is no blob yet.
             NotFoundError: The upload has ended, or its file was deleted.
         """
-        for _ in range(MAX_TRIES):
+        tries_left = MAX_TRIES
+        while tries_left:
             match upload.status:
                 case UploadStatus.FINISHED:
                     return await self._file_of(upload)
@@ -108,14 +105,19 @@ class Publication:
                     raise _rejection(upload)
                 case UploadStatus.ENDED:
                     raise NotFoundError("This upload has ended.")
-            try:
-                published = await self._published(upload, await self._checked(upload))
-            except tuple(_REJECTIONS.values()) as error:
-                await self._rejected(upload, error)
-                published = None
+            bytes_to_read = await self._bytes_to_read(upload)
+            if bytes_to_read is None:
+                published = await self._tried(upload)
+            elif (claimed := await self._claimed(upload, bytes_to_read)) is not None:
+                published = await self._tried(claimed)
+            else:  # somebody is reading it just now
+                await self._pause(POLL_SECONDS)
+                upload = await self._again(upload)
+                continue
             if published is not None:
                 return published
             upload = await self._again(upload)
+            tries_left -= 1
         raise UnavailableError(
             "The upload is being published; try again in a moment.", reason="publication-race"
         )
@@ -182,6 +184,47 @@ class Publication:
             return None
         return replace(told, etag=etag)
 
+    async def _bytes_to_read(self, upload: Upload) -> int | None:
+        """How much has to be read before there can be a file; None for nothing.
+
+        Raises ConflictError (``not-uploaded``).
+        """
+        if upload.kind is UploadKind.RESUMABLE:
+            known = upload.sha256 is not None and upload.expected_sha512 is None
+            return None if known else upload.offset_bytes
+        if await self._blobs.properties(files.blob_name(upload.owner, upload.id)) is not None:
+            return None  # checked and copied by somebody who did not get further
+        return (await self._source(upload)).size_bytes
+
+    async def _claimed(self, upload: Upload, bytes_to_read: int) -> Upload | None:
+        """Take the reading on, so that nobody does it twice; None while somebody else has it."""
+        now = self._clock.now()
+        if upload.claimed_until is not None and now < upload.claimed_until:
+            return None
+        lease_seconds = CLAIM_SECONDS + bytes_to_read / SLOWEST_BYTES_PER_SECOND
+        claimed = replace(upload, claimed_until=now + timedelta(seconds=lease_seconds))
+        try:
+            (etag,) = await self._tables.apply([Replace(uploads.to_entity(claimed))])
+        except (EntityChangedError, EntityMissingError):
+            return None
+        return replace(claimed, etag=etag)
+
+    async def _tried(self, upload: Upload) -> File | None:
+        """Check and publish, or reject; None when somebody else changed the upload first."""
+        try:
+            return await self._published(upload, await self._checked(upload))
+        except _REJECTIONS as error:
+            await self._rejected(upload, error)
+            return None
+        except (ConflictError, UnavailableError):
+            await self._released(upload)
+            raise
+
+    async def _released(self, upload: Upload) -> None:
+        if upload.claimed_until is not None:
+            with suppress(EntityChangedError, EntityMissingError, UnavailableError):  # it runs out by itself
+                await self._tables.apply([Replace(uploads.to_entity(replace(upload, claimed_until=None)))])
+
     async def _checked(self, upload: Upload) -> BlobProperties:
         """The blob of the file to be, with its digest among the metadata, after all checks."""
         final_name = files.blob_name(upload.owner, upload.id)
@@ -190,31 +233,40 @@ class Publication:
             if final is None:
                 raise ConflictError("The bytes are not there yet.", code="not-uploaded")
             if upload.sha256 is not None and upload.expected_sha512 is None:
-                _check_digest(upload.sha256, upload.expected_sha256)
+                check_digest(upload.sha256, upload.expected_sha256)
                 return _with_sha256(final, upload.sha256)
-            return _with_sha256(final, await self._inspected(upload, final))
-        if final is not None:
-            return final  # checked and copied by somebody who did not get further
+            inspection = Inspection(upload, self._content)
+            async for _ in self._inspected(final, inspection):
+                pass
+            return _with_sha256(final, inspection.sha256)
+        return final or await self._copied(upload, final_name)
+
+    async def _source(self, upload: Upload) -> BlobProperties:
+        """The blob that the client wrote itself."""
         source = await self._blobs.properties(upload.blob_name)
         if source is None:
             raise ConflictError(
                 "The bytes are not there yet; send them to upload_url first.", code="not-uploaded"
             )
+        return source
+
+    async def _copied(self, upload: Upload, final_name: str) -> BlobProperties:
+        """What the client wrote, checked while it is copied to where the client cannot write."""
+        source = await self._source(upload)
         if source.size_bytes != upload.length_bytes:
             raise UnprocessableError(
                 f"{source.size_bytes} bytes arrived, {upload.length_bytes} were announced.",
                 code="size-mismatch",
             )
-        sha256 = await self._inspected(upload, source)
+        inspection = Inspection(upload, self._content)
         try:
-            return await self._blobs.copy(
-                source.name,
+            return await self._blobs.create(
                 final_name,
-                source_etag=source.etag,
+                self._inspected(source, inspection),
                 content_type=upload.content_type,
-                metadata=files.to_blob_metadata(
+                metadata=lambda: files.to_blob_metadata(
                     upload.name,
-                    sha256=sha256,
+                    sha256=inspection.sha256,
                     correlation_id=upload.correlation_id,
                     traceparent=upload.traceparent,
                     accepted_at=upload.created_at,
@@ -226,27 +278,17 @@ class Publication:
             if final is None:
                 raise _changed_meanwhile() from None
             return final
-        except (EntityChangedError, EntityMissingError):
-            raise _changed_meanwhile() from None
 
-    async def _inspected(self, upload: Upload, blob: BlobProperties) -> str:
-        """Read the blob once; returns its SHA-256 when it is what was announced."""
-        sha256, sha512 = hashlib.sha256(), hashlib.sha512()
-        head = b""
+    async def _inspected(self, blob: BlobProperties, inspection: Inspection) -> AsyncGenerator[bytes]:
+        """The blob's bytes in one certain state; what they are is checked before the last of them is told."""
         try:
             async with aclosing(self._blobs.read(blob.name, etag=blob.etag)) as content:
                 async for chunk in content:
-                    sha256.update(chunk)
-                    if upload.expected_sha512 is not None:
-                        sha512.update(chunk)
-                    if len(head) < HEAD_BYTES:
-                        head += chunk[: HEAD_BYTES - len(head)]
+                    inspection.see(chunk)
+                    yield chunk
         except (EntityChangedError, EntityMissingError):
             raise _changed_meanwhile() from None
-        self._content.check_content(upload.content_type, head)
-        _check_digest(sha256.hexdigest(), upload.expected_sha256)
-        _check_digest(sha512.hexdigest(), upload.expected_sha512)
-        return sha256.hexdigest()
+        inspection.check()
 
     async def _published(self, upload: Upload, blob: BlobProperties) -> File | None:
         """Write the file's row; None when somebody else changed the upload's first."""
@@ -257,6 +299,7 @@ class Publication:
             upload.moved_to(UploadStatus.FINISHED, self._clock.now()),
             offset_bytes=file.size_bytes,
             charged_bytes=0,
+            claimed_until=None,
         )
         try:
             etag, _ = await self._quota.apply(
@@ -328,13 +371,6 @@ def _with_sha256(blob: BlobProperties, sha256: str) -> BlobProperties:
     return replace(blob, metadata={**blob.metadata, "sha256": sha256})
 
 
-def _check_digest(actual: str, expected: str | None) -> None:
-    if expected is not None and not hmac.compare_digest(actual, expected):
-        raise UnprocessableError(
-            "The bytes that arrived have another digest than announced.", code="digest-mismatch"
-        )
-
-
 def _changed_meanwhile() -> ConflictError:
     return ConflictError(
         "The bytes were written again while they were checked.", code="changed-while-checked"
@@ -344,4 +380,5 @@ def _changed_meanwhile() -> ConflictError:
 def _rejection(upload: Upload) -> ProblemError:
     """The error that the upload was refused with."""
     status, code, detail = (upload.reason or "422 unprocessable The upload was refused.").split(" ", 2)
-    return _REJECTIONS.get(int(status), UnprocessableError)(detail, code=code)
+    kinds = {kind.status: kind for kind in _REJECTIONS}
+    return kinds.get(int(status), UnprocessableError)(detail, code=code)

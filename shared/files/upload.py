@@ -102,6 +102,8 @@ class Upload:
     """What the client wants to be told again (``Upload-Metadata`` of tus), as sent."""
     charged_bytes: int = 0
     """Counted against the owner's quota."""
+    claimed_until: datetime | None = None
+    """Until then somebody is reading it before it is published."""
     reason: str | None = None
     etag: str = ""
 
@@ -133,7 +135,7 @@ def row_key(upload_id: str) -> str:
     return f"upload|{newest_first(upload_id)}"
 
 
-_OPTIONAL = ("length_bytes", "expected_sha256", "expected_sha512", "sha256", "reason")
+_OPTIONAL = ("length_bytes", "expected_sha256", "expected_sha512", "sha256", "reason", "claimed_until")
 _PLAIN = (
     *(
         "id",

@@ -164,18 +164,6 @@ class FragileBlobs:
 
         return await call("blobs.commit", WRITE, work)
 
-    async def copy(
-        self, source: str, target: str, *, source_etag: str, content_type: str, metadata: Mapping[str, str]
-    ) -> BlobProperties:
-        async def work() -> BlobProperties:
-            made = await self._memory.copy(
-                source, target, source_etag=source_etag, content_type=content_type, metadata=metadata
-            )
-            self._created(target)
-            return made
-
-        return await call("blobs.copy", WRITE, work)
-
     async def delete(self, name: str) -> None:
         """Throwing away blocks takes an empty blob for a moment, whose event comes, too."""
 

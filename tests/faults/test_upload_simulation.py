@@ -77,8 +77,8 @@ class Flaky:
             if fate == "refused":
                 raise UnavailableError("refused")
             result = await method(*args, **options)
-            if name in {"commit", "copy", "create"}:
-                self._created(str(args[1] if name == "copy" else args[0]))
+            if name in {"commit", "create"}:
+                self._created(str(args[0]))
             if fate == "crash after":
                 raise CrashError(name)
             if fate == "answer lost":

@@ -1,4 +1,4 @@
-"""What reading, staging, committing, copying and deleting blobs make of a service that fails."""
+"""What reading, staging, committing and deleting blobs make of a service that fails."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ CALLS: dict[str, Callable[[AzureBlobs], Awaitable[object]]] = {
     "stage": lambda blobs: blobs.stage("n", BLOCK, b"content"),
     "staged": lambda blobs: blobs.staged("n"),
     "commit": lambda blobs: commit(blobs, "n"),
-    "copy": lambda blobs: blobs.copy("n", "m", source_etag='"1"', content_type="a/b", metadata={}),
     "delete": lambda blobs: blobs.delete("n"),
 }
 

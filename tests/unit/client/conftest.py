@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dropbell.connection import Connection
+from dropbell.retrying import Backoff
 from dropbell.sign_in import FixedToken
 from tests.unit.client.fake_api import TOKEN, FakeApi, fake_api
 
@@ -19,9 +20,13 @@ def api() -> Iterator[FakeApi]:
         yield api
 
 
+NO_WAITING = Backoff(delays_seconds=(0.0,) * 3)
+
+
 @pytest.fixture
 def connection(api: FakeApi) -> Iterator[Connection]:
-    with Connection(api.url, FixedToken(TOKEN), timeout=(5, 5)) as connection:
+    """A connection that tries again three times, at once."""
+    with Connection(api.url, FixedToken(TOKEN), timeout=(5, 5), backoff=NO_WAITING) as connection:
         yield connection
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +13,15 @@ from urllib.parse import unquote
 
 from aiohttp import web
 
+from tests.unit.client.fake_catalogue import FakeCatalogue
+from tests.unit.client.fake_direct_uploads import FakeDirectUploads
+from tests.unit.client.fake_records import CORRELATION_ID, FILE_ID, file_json, problem
+from tests.unit.client.fake_uploads import FakeUploads
 from tests.unit.client.serving import served
 
+__all__ = ["CORRELATION_ID", "FILE_ID", "TOKEN", "FakeApi", "fake_api", "file_json", "problem"]
+
 TOKEN = "good-token"
-FILE_ID = "01930000-0000-7000-8000-000000000001"
-CORRELATION_ID = "c0ffee"
 SUBSCRIPTION = {
     "id": "sub-1",
     "channel": "webhook",
@@ -50,8 +54,23 @@ class FakeApi:
     """Decides upon a token in place of ``tokens``."""
     received: list[Received] = field(default_factory=list)
     next_answers: deque[Answer] = field(default_factory=deque)
+    at: dict[tuple[str, int], Answer] = field(default_factory=dict)
+    """Answers of single requests: ``at["PATCH", 2]`` is that of the third PATCH."""
+    seen: Counter[str] = field(default_factory=Counter)
+    catalogue: FakeCatalogue = field(default_factory=FakeCatalogue)
+    uploads: FakeUploads = field(default_factory=FakeUploads)
+    direct: FakeDirectUploads = field(default_factory=FakeDirectUploads)
+
+    def __post_init__(self) -> None:
+        self.uploads.publish = self.direct.publish = self.catalogue.add
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path.startswith("/storage/"):
+            return await self.direct.put_into_storage(request)
+        number = self.seen[request.method]
+        self.seen[request.method] += 1
+        if (scripted := self.at.get((request.method, number))) is not None:
+            return await scripted(request)
         if self.next_answers:
             return await self.next_answers.popleft()(request)
         accepts = self.accepts or self.tokens.__contains__
@@ -75,6 +94,9 @@ class FakeApi:
                 return web.json_response(made, status=201)
             case "GET", "/subscriptions/sub-1":
                 return web.json_response(SUBSCRIPTION)
+        for part in (self.catalogue, self.uploads, self.direct):
+            if (answer := part.answer(request, request.path.removeprefix("/api/v1"), body)) is not None:
+                return answer
         return problem(404, "Not found", "There is no such file.")
 
 
@@ -87,34 +109,6 @@ def peer(request: web.Request) -> tuple[str, int]:
     assert request.transport is not None
     address: tuple[str, int] = request.transport.get_extra_info("peername")
     return address
-
-
-def problem(status: int, title: str, detail: str) -> web.Response:
-    body = {
-        "type": f"https://dropbell.example/problems/{status}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "correlation_id": CORRELATION_ID,
-    }
-    return web.json_response(body, status=status, content_type="application/problem+json")
-
-
-def file_json(**changes: Any) -> dict[str, Any]:
-    return {
-        "id": FILE_ID,
-        "name": "report.pdf",
-        "content_type": "application/pdf",
-        "size_bytes": 3,
-        "sha256": hashlib.sha256(b"abc").hexdigest(),
-        "status": "stored",
-        "labels": {"extra": "kept as a label"},
-        "created_at": "2026-01-02T03:04:05.678Z",
-        "updated_at": "2026-01-02T03:04:05.678Z",
-        "trace_id": "0af7651916cd43dd8448eb211c80319c",
-        "correlation_id": CORRELATION_ID,
-        "etag": '"1"',
-    } | changes
 
 
 def stored_file(request: web.Request, body: bytes) -> dict[str, Any]:
@@ -150,5 +144,5 @@ def fake_api() -> Iterator[FakeApi]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.handle)
     with served(app) as port:
-        api.url = f"http://127.0.0.1:{port}"
+        api.url = api.direct.storage_url = f"http://127.0.0.1:{port}"
         yield api

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import os
 import threading
@@ -12,8 +14,15 @@ from aiohttp import web
 
 from dropbell import files
 from dropbell.connection import BODY_TOKEN_SECONDS, Connection
-from dropbell.errors import ConnectionFailedError, InputError, ProblemError, UnexpectedAnswerError
+from dropbell.errors import (
+    ConnectionFailedError,
+    DamagedContentError,
+    InputError,
+    ProblemError,
+    UnexpectedAnswerError,
+)
 from tests.unit.client.fake_api import CORRELATION_ID, FILE_ID, TOKEN, FakeApi, file_json, peer, problem
+from tests.unit.client.fake_uploads import dropped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -243,18 +252,81 @@ def test_a_second_401_is_the_answer(api: FakeApi) -> None:
     assert sign_in.refreshes == 1
 
 
-def test_an_answer_cut_in_the_middle_is_a_broken_connection(connection: Connection, api: FakeApi) -> None:
-    async def cut(request: web.Request) -> web.StreamResponse:
-        await request.content.read()
-        response = web.StreamResponse(status=201, headers={"Content-Length": "1000"})
-        await response.prepare(request)
-        await response.write(b'{"id": "01')
-        assert request.transport is not None
-        request.transport.close()
-        return response
+async def cut(request: web.Request) -> web.StreamResponse:
+    """Take the file and break off in the middle of the answer."""
+    await request.content.read()
+    response = web.StreamResponse(status=201, headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b'{"id": "01')
+    return dropped(request)
 
-    api.next_answers.append(cut)
+
+def test_an_answer_that_is_always_cut_is_a_broken_connection(connection: Connection, api: FakeApi) -> None:
+    api.next_answers.extend([cut] * 4)
     with pytest.raises(ConnectionFailedError, match="broke before the answer was complete"):
+        files.upload(connection, io.BytesIO(b"abc"), "a.bin")
+    assert api.received == []
+
+
+def test_after_a_lost_answer_the_file_is_sent_again_under_the_same_key(
+    connection: Connection, api: FakeApi
+) -> None:
+    keys: list[str] = []
+
+    async def note_key_and_cut(request: web.Request) -> web.StreamResponse:
+        keys.append(request.headers["Idempotency-Key"])
+        return await cut(request)
+
+    async def still_running(request: web.Request) -> web.StreamResponse:
+        await request.content.read()
+        return problem(409, "Conflict", "The first request is still running.")
+
+    api.next_answers.extend([note_key_and_cut, still_running])
+    files.upload(connection, io.BytesIO(b"abc"), "a.bin")
+    files.upload(connection, io.BytesIO(b"abc"), "a.bin")
+    first, second = (request.headers["Idempotency-Key"] for request in api.received)
+    assert first == keys[0]
+    assert second != first
+
+
+def test_a_pipe_is_not_sent_again_after_a_lost_answer(connection: Connection, api: FakeApi) -> None:
+    api.next_answers.append(cut)
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"abc")
+    os.close(write_end)
+    with (
+        open(read_end, "rb") as stream,  # noqa: PTH123 - a file descriptor, not a path
+        pytest.raises(ConnectionFailedError),
+    ):
+        files.upload(connection, stream, "a.bin")
+    assert api.received == []
+
+
+def test_a_conflict_at_the_first_attempt_is_the_answer(connection: Connection, api: FakeApi) -> None:
+    async def conflict(request: web.Request) -> web.StreamResponse:
+        return problem(409, "Conflict", "Somebody else uses this key.")
+
+    api.next_answers.append(conflict)
+    with pytest.raises(ProblemError, match="uses this key"):
+        files.upload(connection, io.BytesIO(b"abc"), "a.bin")
+
+
+def test_the_service_can_verify_what_arrives(connection: Connection, api: FakeApi) -> None:
+    files.upload(connection, io.BytesIO(b"abc"), "a.bin")
+    digest = base64.b64encode(hashlib.sha256(b"abc").digest()).decode()
+    assert api.received[0].headers["Repr-Digest"] == f"sha-256=:{digest}:"
+
+
+@pytest.mark.parametrize("change", [{"sha256": "0" * 64}, {"size_bytes": 4}])
+def test_a_stored_file_that_is_not_what_was_sent_is_an_error(
+    connection: Connection, api: FakeApi, change: dict[str, object]
+) -> None:
+    async def damaged(request: web.Request) -> web.StreamResponse:
+        await request.content.read()
+        return web.json_response(file_json(**change), status=201)
+
+    api.next_answers.append(damaged)
+    with pytest.raises(DamagedContentError, match="is not what was sent"):
         files.upload(connection, io.BytesIO(b"abc"), "a.bin")
 
 

@@ -218,6 +218,33 @@ async def test_instances_can_take_turns(world: World) -> None:
     await expect_file(world, upload, CONTENT)
 
 
+async def test_who_publishes_while_another_reads_waits_for_it() -> None:
+    class Counting(MemoryBlobs):
+        reads = 0
+
+        async def read(
+            self, name: str, *, offset_bytes: int = 0, size_bytes: int | None = None, etag: str | None = None
+        ) -> AsyncGenerator[bytes]:
+            self.reads += 1
+            pieces = super().read(name, offset_bytes=offset_bytes, size_bytes=size_bytes, etag=etag)
+            async for piece in pieces:
+                await asyncio.sleep(0.001)
+                yield piece
+
+    blobs = Counting()
+    world = World(blobs=blobs)
+    upload = await world.create(95)
+    await world.append(upload, CONTENT[:50], at=0)
+    finishing = asyncio.create_task(world.another_instance().append(upload, CONTENT[50:], at=50))
+    while await world.blobs.properties(upload.blob_name) is None:
+        await asyncio.sleep(0)
+    file = await world.publication.file_at(upload.blob_name)
+    assert (await finishing).status is UploadStatus.FINISHED
+    assert file is not None
+    assert blobs.reads == 1
+    await expect_file(world, upload, CONTENT)
+
+
 # Digests
 
 

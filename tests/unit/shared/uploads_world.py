@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -61,7 +62,13 @@ class World:
         self.quota = Quota(self.tables, self.quota_policy)
         self.due = DueBook(self.tables, self.clock)
         self.publication = Publication(
-            self.blobs, self.tables, self.clock, quota=self.quota, content=content, due=self.due
+            self.blobs,
+            self.tables,
+            self.clock,
+            quota=self.quota,
+            content=content,
+            due=self.due,
+            pause=self.pause,
         )
         self.ends = UploadEnds(
             self.blobs,
@@ -81,6 +88,11 @@ class World:
             ends=self.ends,
             policy=UploadPolicy(MAX_FILE_BYTES, expires_seconds=3600, block_bytes=BLOCK_BYTES, max_blocks=50),
         )
+
+    async def pause(self, seconds: float) -> None:
+        """Waiting takes no time but the clock's."""
+        self.clock.advance(seconds)
+        await asyncio.sleep(0)
 
     def another_instance(self) -> World:
         return World(self.blobs, self.tables, self.clock, self.quota_policy)
