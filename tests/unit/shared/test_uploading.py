@@ -219,6 +219,8 @@ async def test_instances_can_take_turns(world: World) -> None:
 
 
 async def test_who_publishes_while_another_reads_waits_for_it() -> None:
+    being_read = asyncio.Event()
+
     class Counting(MemoryBlobs):
         reads = 0
 
@@ -228,6 +230,7 @@ async def test_who_publishes_while_another_reads_waits_for_it() -> None:
             self.reads += 1
             pieces = super().read(name, offset_bytes=offset_bytes, size_bytes=size_bytes, etag=etag)
             async for piece in pieces:
+                being_read.set()
                 await asyncio.sleep(0.001)
                 yield piece
 
@@ -236,8 +239,7 @@ async def test_who_publishes_while_another_reads_waits_for_it() -> None:
     upload = await world.create(95)
     await world.append(upload, CONTENT[:50], at=0)
     finishing = asyncio.create_task(world.another_instance().append(upload, CONTENT[50:], at=50))
-    while await world.blobs.properties(upload.blob_name) is None:
-        await asyncio.sleep(0)
+    await being_read.wait()
     file = await world.publication.file_at(upload.blob_name)
     assert (await finishing).status is UploadStatus.FINISHED
     assert file is not None
