@@ -28,6 +28,7 @@ def open_connection(context: Context) -> Connection:
     """Connect to the service; raises InputError or NotSignedInError when it is not said where or as whom."""
     from dropbell.connection import Connection
     from dropbell.owner import Owner
+    from dropbell.retrying import Backoff
 
     settings = context.settings
     if not settings.api:
@@ -38,6 +39,7 @@ def open_connection(context: Context) -> Connection:
         settings.ca_file,
         owner=Owner.parse(context.owner) if context.owner else None,
         trust_env=context.options.trust_env,
+        backoff=Backoff(tell=context.tell),
     )
 
 

@@ -1,9 +1,10 @@
-"""What each command does. A command returns what it found; printing is left to ``command_line``."""
+"""What a command is given and gives; the commands for signing in and for subscriptions.
+
+A command returns what it found; printing is left to ``command_line``.
+"""
 
 from __future__ import annotations
 
-import sys
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """One finding: a JSON object for programs, lines for people."""
+    """One finding: a JSON object for programs, lines for people; None is nothing for these."""
 
-    json: Mapping[str, Any]
-    text: str
+    json: Mapping[str, Any] | None
+    text: str | None
 
 
 @dataclass(frozen=True)
@@ -103,53 +104,6 @@ def log_out(context: Context) -> Iterator[Result]:
     forget_tokens(context.directory)
     forget_settings(context.directory)
     yield Result({"signed_in": False}, "Signed out on this machine.")
-
-
-def put(context: Context) -> Iterator[Result]:
-    """Upload files, in the given order; the first refusal ends it."""
-    from dropbell import files
-    from dropbell.answers import to_json
-    from dropbell.progress import show_progress
-
-    options = context.options
-    if options.name and len(options.files) > 1:
-        raise InputError("--name fits one file only.")
-    for path in options.files:
-        if path != "-":
-            files.check_readable(path)
-        elif not options.name:
-            raise InputError("Standard input needs a --name.")
-    with open_connection(context) as connection:
-        for path in options.files:
-            source = sys.stdin.buffer if path == "-" else path
-            shown = options.name or path
-            with (
-                nullcontext()
-                if options.json
-                else show_progress(shown, environment=context.environment) as tell
-            ):
-                file = files.upload(connection, source, options.name, options.content_type, tell)
-            yield Result(to_json(file), f"{file.id}  {file.status}  {file.size_bytes} bytes  {file.name}")
-
-
-def show(context: Context) -> Iterator[Result]:
-    """Look at one file and, if asked, at its deliveries."""
-    from dropbell import files
-    from dropbell.answers import to_json
-
-    with open_connection(context) as connection:
-        file = files.show(connection, context.options.id)
-        found = to_json(file)
-        lines = [f"{name}: {value}" for name, value in found.items() if value not in (None, {}, [])]
-        if context.options.deliveries:
-            deliveries = list(files.deliveries(connection, file.id))
-            found["deliveries"] = [to_json(delivery) for delivery in deliveries]
-            lines += [
-                f"delivery {each.id}: {each.status}, {len(each.attempts)} attempts"
-                + (f", {each.reason}" if each.reason else "")
-                for each in deliveries
-            ]
-        yield Result(found, "\n".join(lines))
 
 
 def subscribe(context: Context) -> Iterator[Result]:

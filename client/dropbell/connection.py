@@ -15,6 +15,7 @@ from requests.auth import AuthBase
 from dropbell.answers import Fields
 from dropbell.errors import InputError, ProblemError, UnexpectedAnswerError
 from dropbell.owner import OWNER_HEADER
+from dropbell.retrying import Backoff
 from dropbell.trace_context import new_traceparent
 from dropbell.transport import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, connection_failed, open_session
 
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from dropbell.body import Body
+    from dropbell.body import Payload
     from dropbell.owner import Owner
     from dropbell.sign_in import SignIn
     from dropbell.transport import Timeout
 
 API_PATH = "/api/v1"
 _ID = re.compile(r"[A-Za-z0-9_-]+")
+_PATH = re.compile(r"(/[A-Za-z0-9_-]+)+")
 BODY_TOKEN_SECONDS = 15 * 60.0
 """How long a token should last when a body is about to be streamed: it cannot be changed under way."""
 
@@ -44,6 +46,7 @@ class Connection:
         owner: Whom an app acts for; without it, for itself or for the person who is signed in.
         trust_env: Take proxies from the environment.
         timeout: Seconds to connect, seconds to wait for an answer.
+        backoff: How patient uploads and downloads are with a network that fails.
 
     Raises:
         InputError: The address or the certificate file cannot be used.
@@ -58,10 +61,14 @@ class Connection:
         owner: Owner | None = None,
         trust_env: bool = False,
         timeout: Timeout = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS),
+        backoff: Backoff | None = None,
     ) -> None:
         self.api_url = normalised_api_url(api_url)
+        self.owner = owner
+        self.backoff = backoff or Backoff()
         self._sign_in = sign_in
-        self._session = open_session(ca_file, trust_env=trust_env, timeout=timeout)
+        self._open_session = partial(open_session, ca_file, trust_env=trust_env, timeout=timeout)
+        self._session = self._open_session()
         if owner is not None:
             self._session.headers[OWNER_HEADER] = str(owner)
 
@@ -84,8 +91,9 @@ class Connection:
         *,
         params: Mapping[str, str] | None = None,
         json: Mapping[str, Any] | None = None,
-        body: Body | None = None,
+        body: Payload | None = None,
         headers: Mapping[str, str] | None = None,
+        stream: bool = False,
     ) -> requests.Response:
         """Send one request and return its successful answer.
 
@@ -99,6 +107,7 @@ class Connection:
             json: A value to send as JSON.
             body: A body to stream in its place.
             headers: Further header fields.
+            stream: Leave the answer's content to be read by the caller, who closes it.
 
         Raises:
             NotSignedInError: There is no token to send.
@@ -115,6 +124,7 @@ class Connection:
             headers={"traceparent": new_traceparent(), **(headers or {})},
             # A redirect is not followed: it would carry the token to wherever the answer points.
             allow_redirects=False,
+            stream=stream,
         )
         token = self._sign_in.access_token(lasting_seconds=0 if body is None else BODY_TOKEN_SECONDS)
         response = self._answer(send, body, token)
@@ -126,27 +136,37 @@ class Connection:
             raise _problem(response)
         return response
 
-    def items(self, path: str) -> Iterator[object]:
+    def items(self, path: str, params: Mapping[str, str] | None = None) -> Iterator[object]:
         """Go through a list, page by page, while ``next_cursor`` leads on.
+
+        Args:
+            path: Below ``/api/v1``, with its leading slash.
+            params: Query parameters of every page.
 
         Raises:
             UnexpectedAnswerError: An answer is not a page of a list.
             DropbellError: As ``request`` does.
         """
-        params: dict[str, str] = {}
+        asked = dict(params or {})
         while True:
-            page = Fields(decoded(self.request("GET", path, params=params)), "list")
+            page = Fields(decoded(self.request("GET", path, params=asked)), "list")
             yield from page.array("items")
             cursor = page.optional_text("next_cursor")
             if cursor is None:
                 return
-            params = {"cursor": cursor}
+            asked["cursor"] = cursor
+
+    def session_without_token(self) -> requests.Session:
+        """Open a session for other servers, such as the storage: neither token nor owner goes there."""
+        return self._open_session()
 
     def _answer(
-        self, send: Callable[..., requests.Response], body: Body | None, token: str
+        self, send: Callable[..., requests.Response], body: Payload | None, token: str
     ) -> requests.Response:
         try:
-            response = send(data=None if body is None else _payload(body), auth=_Bearer(token))
+            response = send(data=None if body is None else request_body(body), auth=_Bearer(token))
+            if not response.ok:
+                _ = response.content  # reads it; a streamed answer has not been read so far
         except requests.RequestException as error:
             raise connection_failed(error, self.api_url) from error
         if body is not None and not response.ok:
@@ -189,6 +209,21 @@ def checked_id(text: str, what: str) -> str:
     return text
 
 
+def path_below_api(url: str) -> str:
+    """Return the path below ``/api/v1`` of an address that the service gave.
+
+    Only the path is taken: the caller's token goes to the service's own address, whatever the answer names,
+    and a service behind a gateway need not know that address.
+
+    Raises:
+        UnexpectedAnswerError: It is no address of the API.
+    """
+    _, found, path = urlsplit(url).path.partition(API_PATH)
+    if not found or not _PATH.fullmatch(path):
+        raise UnexpectedAnswerError("The service led to an address outside of its API.")
+    return path
+
+
 def decoded(response: requests.Response) -> Any:
     """Decode the JSON of a successful answer.
 
@@ -216,7 +251,7 @@ class _Bearer(AuthBase):
 class _SizedChunks:
     """A streamed body whose length requests can announce."""
 
-    def __init__(self, body: Body, size_bytes: int) -> None:
+    def __init__(self, body: Payload, size_bytes: int) -> None:
         self._body = body
         self._size_bytes = size_bytes
 
@@ -227,7 +262,8 @@ class _SizedChunks:
         return self._body.chunks()
 
 
-def _payload(body: Body) -> Iterable[bytes] | bytes:
+def request_body(body: Payload) -> Iterable[bytes] | bytes:
+    """Return a body as requests takes it: streamed, with its length announced where that is known."""
     if body.size_bytes is None:
         return body.chunks()
     # requests would send an empty iterable chunked.
@@ -253,7 +289,14 @@ def _problem(response: requests.Response) -> ProblemError:
         detail=text("detail")
         or ("" if text("title") else f"The service answered {response.status_code} {title}."),
         correlation_id=text("correlation_id") or response.headers.get("x-correlation-id"),
+        retry_after_seconds=retry_after_seconds(response),
     )
+
+
+def retry_after_seconds(response: requests.Response) -> float | None:
+    """Read ``Retry-After`` in seconds (RFC 9110 §10.2.3); None without it and for its form as a date."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None
 
 
 def _is_this_machine(host: str) -> bool:

@@ -7,7 +7,8 @@
     ├── NotSignedInError        there is no token, or the issuer gave none
     ├── ConnectionFailedError   the service or the issuer was not reached, or its answer did not arrive whole
     ├── ProblemError            the service refused (RFC 9457)
-    └── UnexpectedAnswerError   the answer is not one that Dropbell gives
+    ├── UnexpectedAnswerError   the answer is not one that Dropbell gives
+    └── DamagedContentError     bytes differ between here and there (SHA-256)
 
 Errors of the HTTP and sign-in libraries are translated where they enter: in ``transport`` and ``issuer``.
 """
@@ -28,11 +29,24 @@ class NotSignedInError(DropbellError):
 
 
 class ConnectionFailedError(DropbellError):
-    """The service or the issuer was not reached, or its answer did not arrive whole."""
+    """The service or the issuer was not reached, or its answer did not arrive whole.
+
+    Args:
+        sentence: What went wrong on the way.
+        connected: Whether there was a connection; without one nothing was sent.
+    """
+
+    def __init__(self, sentence: str, *, connected: bool = True) -> None:
+        super().__init__(sentence)
+        self.connected = connected
 
 
 class UnexpectedAnswerError(DropbellError):
     """The answer is not one that Dropbell gives; often the URL belongs to something else."""
+
+
+class DamagedContentError(DropbellError):
+    """The bytes that arrived are not those that were sent: their SHA-256 differs."""
 
 
 class ProblemError(DropbellError):
@@ -44,12 +58,22 @@ class ProblemError(DropbellError):
         title: The problem's kind in a few words.
         detail: What happened this time, one sentence; may be empty.
         correlation_id: What the service's operators find the request by; None when the answer carries none.
+        retry_after_seconds: When the service said to come back (RFC 9110 §10.2.3).
     """
 
-    def __init__(self, status: int, type: str, title: str, detail: str, correlation_id: str | None) -> None:  # noqa: A002 - the RFC's name
+    def __init__(
+        self,
+        status: int,
+        type: str,  # noqa: A002 - the RFC's name
+        title: str,
+        detail: str,
+        correlation_id: str | None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(detail or title)
         self.status = status
         self.type = type
         self.title = title
         self.detail = detail
         self.correlation_id = correlation_id
+        self.retry_after_seconds = retry_after_seconds

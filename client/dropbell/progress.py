@@ -1,4 +1,4 @@
-"""How far an upload is: a bar on a terminal, plain lines elsewhere."""
+"""How far an upload or a download is: a bar on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _STEP_PERCENT = 25
 
 
 class PlainProgress:
-    """Writes a line whenever another quarter is sent.
+    """Writes a line whenever another quarter is done.
 
     Args:
-        name: What is uploaded.
+        name: What is on its way.
         write: Takes one line.
         now: A clock in seconds.
     """
@@ -36,7 +36,7 @@ class PlainProgress:
         self._told_percent = 0
 
     def __call__(self, sent_bytes: int, total_bytes: int | None) -> None:
-        """Take the bytes sent and the bytes in all; without the latter there are no quarters to tell."""
+        """Take the bytes done and the bytes in all; without the latter there are no quarters to tell."""
         if not total_bytes:
             return
         percent = 100 * sent_bytes // total_bytes // _STEP_PERCENT * _STEP_PERCENT
@@ -56,10 +56,10 @@ class PlainProgress:
 def show_progress(
     name: str, stream: TextIO | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[OnProgress]:
-    """Show an upload's progress while the context is open; yields what takes the numbers.
+    """Show the progress while the context is open; yields what takes the numbers.
 
     Args:
-        name: What is uploaded.
+        name: What is on its way.
         stream: Where to show it; standard error when not given.
         environment: Asked for ``NO_COLOR`` (no-color.org) and ``TERM``; that of the process when not given.
     """

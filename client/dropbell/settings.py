@@ -46,6 +46,18 @@ def config_directory(environment: Mapping[str, str]) -> Path:
     return base / "dropbell"
 
 
+def cache_directory(environment: Mapping[str, str]) -> Path:
+    """Return where uploads under way are remembered: ``DROPBELL_CACHE_DIR``, else the platform's place."""
+    if explicit := environment.get("DROPBELL_CACHE_DIR"):
+        return Path(explicit)
+    home = Path(environment.get("HOME") or Path.home())
+    if sys.platform == "win32":
+        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / "dropbell" / "cache"
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "dropbell"
+    return Path(environment.get("XDG_CACHE_HOME") or home / ".cache") / "dropbell"
+
+
 def resolve_settings(options: Mapping[str, Any], environment: Mapping[str, str], saved: Settings) -> Settings:
     """Take each setting from the first source that has it.
 

@@ -73,22 +73,35 @@ def _check_certificates(ca_file: str) -> None:
 def connection_failed(error: requests.RequestException, url: str) -> ConnectionFailedError:
     """Say in one sentence what went wrong on the way to ``url`` and what may help."""
     where = urlsplit(url)._replace(path="", query="", fragment="").geturl()
+    connected = False
     match error:
-        case requests.exceptions.SSLError():
+        case requests.exceptions.SSLError() if _is_untrusted(error):
             sentence = f"The certificate of {where} is not trusted; if it is your own, name its CA file."
+        case requests.exceptions.SSLError():
+            sentence = f"The protected connection to {where} failed or broke; check that it is https there."
+            connected = True
         case requests.exceptions.ProxyError():
             sentence = f"The proxy on the way to {where} did not let the request through."
         case requests.exceptions.ConnectTimeout():
             sentence = f"Nothing at {where} took the connection in time; check the address and the network."
         case requests.exceptions.ReadTimeout():
             sentence = f"{where} took the request but did not answer in time; it may still have acted on it."
+            connected = True
         case requests.exceptions.ConnectionError() if _never_connected(error):
             sentence = f"Could not connect to {where}; check the address and that the service is running."
         case _:
             sentence = f"The connection to {where} broke before the answer was complete."
-    return ConnectionFailedError(sentence)
+            connected = True
+    return ConnectionFailedError(sentence, connected=connected)
 
 
 def _never_connected(error: requests.RequestException) -> bool:
     cause = error.args[0] if error.args else None
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NewConnectionError)
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    # The TLS library's own error is somewhere beneath those of urllib3.
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -76,6 +76,7 @@ def test_a_wrong_command_line_is_a_usage_error(arguments: list[str]) -> None:
     ("arguments", "code", "sentence"),
     [
         (["ls", "--since", "yesterday"], ExitCode.USAGE, "is not a time"),
+        (["ls", "--token", "stale"], ExitCode.NOT_SIGNED_IN, "token is not valid"),
         (["get", "../f1"], ExitCode.USAGE, "is not a file id"),
         (["get", "f1"], ExitCode.REFUSED, "no such file"),
         (["get", "f1", "--range", "0-9"], ExitCode.USAGE, "needs -o"),
