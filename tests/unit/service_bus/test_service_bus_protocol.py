@@ -171,7 +171,7 @@ async def test_a_transfer_without_a_link_ends_the_session(peer: Peer) -> None:
 
 
 async def test_random_bytes_close_one_connection_and_no_other(broker: Broker, peer: Peer) -> None:
-    generator = random.Random(5672)  # noqa: S311 - repeatable, not secret
+    generator = random.Random(5672)
     frame = bytearray(
         encode_frame(Attach(name="x", handle=1, role=True, source=source("q"), target=target("me")))
     )
