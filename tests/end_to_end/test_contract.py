@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 import schemathesis
 
-from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, RunningStack
+from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, ROOT, RunningStack
 from tests.unit.web.contract import EVERY_OPERATION, hold_to_document, made_things
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXAMPLES = 5
+DIRECTORY = json.loads((ROOT / "local" / "entra" / "directory.json").read_text())
+ROLES = [role for role in DIRECTORY["api"]["app_roles"] if role.endswith(".All")]
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +26,11 @@ def schema(stack: RunningStack) -> Any:
     return schemathesis.openapi.from_url(f"{stack.addresses['api']}/api/openapi.json")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def headers(stack: RunningStack) -> Mapping[str, str]:
-    return stack.headers()
+    """An application's, for an owner of its own: what is made here, subscriptions too, is nobody else's."""
+    token = stack.token(app="ingest-app", roles=ROLES)
+    return {"authorization": f"Bearer {token}", "dropbell-owner": f"{DIRECTORY['tenant_id']}/{uuid.uuid4()}"}
 
 
 @pytest.mark.parametrize(("method", "path"), EVERY_OPERATION)
