@@ -63,7 +63,11 @@ class RunningStack:
         return requests.get(self.url(path), headers=self.headers(user), timeout=HTTP_TIMEOUT_SECONDS)
 
     def subscribe(self, hook: str, *, user: str = "alice") -> Mapping[str, Any]:
-        """Tell the inbox's ``/hooks/<hook>`` of the user's files, and tell the inbox the secret."""
+        """Tell the inbox's ``/hooks/<hook>`` of the user's files, and tell the inbox the secret.
+
+        Files of earlier tests are announced by then, so that the hook is not told of them.
+        """
+        wait_until(lambda: not self.get("/files?status=stored", user=user).json()["items"], timeout_seconds=30)
         answer = requests.post(
             self.url("/subscriptions"),
             json={
