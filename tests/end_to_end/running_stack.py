@@ -67,7 +67,9 @@ class RunningStack:
 
         Files of earlier tests are announced by then, so that the hook is not told of them.
         """
-        wait_until(lambda: not self.get("/files?status=stored", user=user).json()["items"], timeout_seconds=30)
+        wait_until(
+            lambda: not self.get("/files?status=stored", user=user).json()["items"], timeout_seconds=30
+        )
         answer = requests.post(
             self.url("/subscriptions"),
             json={
