@@ -28,6 +28,7 @@
     │   └── EntityChangedError        the ETag is behind: somebody else wrote first
     ├── TargetError                   raised by the senders of notifications, handled by the channels
     │   ├── TargetNotAllowedError     an address that must not be connected to
+    │   ├── MailRefusedError          an address or a mail that the mail server refuses for good
     │   └── TargetFailedError         no answer: refused, cut off, timed out, bad certificate
     └── DeadLetterError               a message that must end in the dead-letter queue
 
@@ -217,6 +218,10 @@ class TargetError(DropbellError):
 
 class TargetNotAllowedError(TargetError):
     """The target's address must not be connected to: private, reserved, or not https."""
+
+
+class MailRefusedError(TargetError):
+    """The mail server refuses this address or this mail, and would again (RFC 5321 §4.2.1, 5yz)."""
 
 
 class TargetFailedError(TargetError):

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence, Set
     from datetime import datetime
+    from email.message import EmailMessage
 
 type Value = str | int | bool | float | datetime
 """What a table property can hold. Whole numbers are 64 bits wide."""
@@ -220,6 +221,10 @@ class MessageQueue(Protocol):
         ...
 
 
+ANSWER_START_BYTES = 1024
+"""So much of a receiver's answer is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """What a receiver answered."""
@@ -227,6 +232,8 @@ class HttpAnswer:
     status_code: int
     retry_after: str | None = None
     """The Retry-After field as sent (RFC 9110 §10.2.3)."""
+    body_start: bytes = b""
+    """The first bytes of the body, at most ``ANSWER_START_BYTES``."""
 
 
 class HttpSender(Protocol):
@@ -239,5 +246,46 @@ class HttpSender(Protocol):
 
         Raises TargetNotAllowedError for an address the policy forbids, TargetFailedError when no answer came
         within ``timeout_seconds``.
+        """
+        ...
+
+
+class MailSender(Protocol):
+    """Hands mail to a server that carries it on."""
+
+    async def send(self, mail: EmailMessage, *, timeout_seconds: float) -> None:
+        """Send ``mail`` to the addresses in its To field.
+
+        Raises MailRefusedError for an address or content that the server refuses for good, TargetFailedError
+        when it may go better later.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message in the queue's dead-letter queue."""
+
+    sequence_number: int
+    message_id: str
+    body: bytes
+    enqueued_at: datetime
+    reason: str | None = None
+    """The queue's own, such as ``MaxDeliveryCountExceeded``."""
+    properties: Mapping[str, str] = field(default_factory=dict)
+
+
+class DeadLetterQueue(Protocol):
+    """What could not be delivered."""
+
+    async def peek(self, *, from_sequence_number: int = 0, limit: int) -> Sequence[DeadLetter]:
+        """Up to ``limit`` messages in their order, without taking them."""
+        ...
+
+    async def take(self, sequence_numbers: Set[int], settle: Callable[[DeadLetter], Awaitable[bool]]) -> int:
+        """Receive these messages, each under a lock, and remove those for which ``settle`` returns True.
+
+        All others stay, also when ``settle`` raises. Returns how many were removed. A message that somebody
+        else holds just now is passed over.
         """
         ...

@@ -14,7 +14,7 @@ from yarl import URL
 
 from shared.errors import TargetFailedError, TargetNotAllowedError, UnavailableError
 from shared.notifications.channels.target_policy import is_public_address
-from shared.ports import HttpAnswer
+from shared.ports import ANSWER_START_BYTES, HttpAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,10 +77,21 @@ class _AddressNotAllowedError(OSError):
 class GuardedHttp:
     """``HttpSender`` that connects to public addresses only, unless the operator listed the host by name."""
 
-    def __init__(self, policy: TargetPolicy, resolver: AbstractResolver | None = None) -> None:
-        """Take the policy, and what turns names into addresses: without it, the system's resolver."""
+    def __init__(
+        self,
+        policy: TargetPolicy,
+        resolver: AbstractResolver | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Take the policy.
+
+        ``resolver`` turns names into addresses (default: the system's); ``tls`` says which certificates are
+        believed (default: those that the system trusts, for the name in the URL).
+        """
         self._policy = policy
         self._resolver = resolver
+        self._tls = tls
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def post(
@@ -96,8 +107,8 @@ class GuardedHttp:
             async with session.post(
                 url, data=body, headers=headers, allow_redirects=False, timeout=timeout
             ) as answer:
-                await _read_off(answer)
-                return HttpAnswer(answer.status, answer.headers.get("Retry-After"))
+                start = await _read_off(answer)
+                return HttpAnswer(answer.status, answer.headers.get("Retry-After"), start)
         except TimeoutError as error:
             raise TargetFailedError(f"the target did not answer within {timeout_seconds:g} s") from error
         except aiohttp.ClientError as error:
@@ -121,6 +132,7 @@ class GuardedHttp:
                 connector=aiohttp.TCPConnector(
                     limit=0,  # the trigger says how many run at once; a queue here would eat their time limit
                     resolver=self._resolver,
+                    ssl=True if self._tls is None else self._tls,
                     socket_factory=_public_socket if guarded else None,
                 ),
             )
@@ -137,12 +149,16 @@ def _leads_to(target: Target, url: str) -> bool:
     return target.host in hosts and target.port == parsed.port
 
 
-async def _read_off(answer: aiohttp.ClientResponse) -> None:
+async def _read_off(answer: aiohttp.ClientResponse) -> bytes:
+    """Read the body as far as it goes within the bounds; returns its start."""
+    start = bytearray()
     left_bytes = MAX_ANSWER_BYTES
     with suppress(aiohttp.ClientError, TimeoutError):
         async with asyncio.timeout(ANSWER_BODY_TIMEOUT_SECONDS):
             while left_bytes > 0 and (chunk := await answer.content.read(left_bytes)):
                 left_bytes -= len(chunk)
+                start += chunk[: ANSWER_START_BYTES - len(start)]
+    return bytes(start)
 
 
 def _public_socket(address: AddrInfoType) -> socket.socket:

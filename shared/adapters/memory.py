@@ -35,6 +35,7 @@ from shared.ports import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, MutableSequence, Sequence
+    from email.message import EmailMessage
 
     from shared.ports import Change
 
@@ -273,3 +274,19 @@ class MemorySender:
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+
+class MemoryMail:
+    """``MailSender`` that keeps what was sent; it fails as it was told to, then takes everything."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.mails: list[EmailMessage] = []
+        self.timeouts_seconds: list[float] = []
+        self._failures: MutableSequence[Exception] = list(failures)
+
+    async def send(self, mail: EmailMessage, *, timeout_seconds: float) -> None:
+        """See ``MailSender``."""
+        self.timeouts_seconds.append(timeout_seconds)
+        if self._failures:
+            raise self._failures.pop(0)
+        self.mails.append(mail)

@@ -19,6 +19,13 @@ class Verdict(Enum):
     REJECTED = "rejected for good"
 
 
+class Fault(Enum):
+    """Who has to do something about an attempt that failed."""
+
+    TARGET = "target"
+    OURS = "ours"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended, as its channel saw it."""
@@ -29,6 +36,10 @@ class Outcome:
     status_code: int | None = None
     retry_after_seconds: float | None = None
     """How long the target asked to be left alone."""
+    answer_start: str | None = None
+    """The first characters of what the target said; only the owner gets to see it."""
+    whose_fault: Fault = Fault.TARGET
+    """Whose, when it did not go well: only the target's own failures count against it."""
     target_gone: bool = False
     """The target asked never to be told again: the subscription ends."""
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from shared.errors import TargetFailedError, TargetNotAllowedError
-from shared.notifications.channels import Outcome, Verdict
+from shared.notifications.channels import Fault, Outcome, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from shared.notifications.channels import Notification
     from shared.notifications.sealed_secret import SecretBox
+    from shared.notifications.subscription import Subscription
     from shared.ports import Clock, HttpAnswer, HttpSender
 
-CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
-USER_AGENT = "Dropbell/1"
+CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
+USER_AGENT: Final = "Dropbell/1"
+MAX_ANSWER_START_CHARACTERS: Final = 256
+
+
+class SecretUnreadableError(Exception):
+    """The signing secret was sealed with another key than the service has now; nothing was sent."""
+
+    def __init__(self) -> None:
+        super().__init__("the signing secret cannot be read with the service's key")
 
 
 class WebhookChannel:
@@ -28,56 +39,93 @@ class WebhookChannel:
 
     async def deliver(self, notification: Notification, *, timeout_seconds: float) -> Outcome:
         """See ``Channel``. A secret that cannot be opened is our failure, so it is tried again."""
-        subscription = notification.subscription
         try:
-            secret = self._secrets.open(subscription.sealed_secret, subscription_id=subscription.id)
-        except ValueError:
-            return Outcome(Verdict.TRY_AGAIN, "the signing secret cannot be read with the service's key")
-        body = notification.event.model_dump_json().encode()
-        headers = signed_headers(
-            secret, webhook_id=notification.delivery_id, now=self._clock.now(), body=body
-        ) | {
-            "content-type": CONTENT_TYPE,
-            "user-agent": USER_AGENT,
-            "traceparent": notification.traceparent,
-            "x-correlation-id": notification.correlation_id,
-        }
-        try:
-            answer = await self._sender.post(
-                subscription.target, headers=headers, body=body, timeout_seconds=timeout_seconds
-            )
+            answer = await self.post(notification, timeout_seconds=timeout_seconds)
+        except SecretUnreadableError as error:
+            return Outcome(Verdict.TRY_AGAIN, str(error), whose_fault=Fault.OURS)
         except TargetNotAllowedError as error:
             return Outcome(Verdict.REJECTED, str(error))
         except TargetFailedError as error:
             return Outcome(Verdict.TRY_AGAIN, str(error))
         return outcome_of(answer, now=self._clock.now())
 
+    async def post(self, notification: Notification, *, timeout_seconds: float) -> HttpAnswer:
+        """Post once, signed with every live secret, and hand back what the target answered.
 
-def signed_headers(secret: str, *, webhook_id: str, now: datetime, body: bytes) -> dict[str, str]:
-    """``webhook-id``, ``webhook-timestamp`` and ``webhook-signature`` for ``body``."""
+        Raises TargetNotAllowedError, TargetFailedError or SecretUnreadableError.
+        """
+        now = self._clock.now()
+        secrets = self._live_secrets(notification.subscription, now)
+        body = notification.event.model_dump_json().encode()
+        headers = signed_headers(secrets, webhook_id=notification.delivery_id, now=now, body=body) | {
+            "content-type": CONTENT_TYPE,
+            "user-agent": USER_AGENT,
+            "traceparent": notification.traceparent,
+            "x-correlation-id": notification.correlation_id,
+        }
+        return await self._sender.post(
+            notification.subscription.target, headers=headers, body=body, timeout_seconds=timeout_seconds
+        )
+
+    def _live_secrets(self, subscription: Subscription, now: datetime) -> Sequence[str]:
+        try:
+            return [
+                self._secrets.open(sealed, subscription_id=subscription.id)
+                for sealed in subscription.live_secrets(now)
+            ]
+        except ValueError:
+            raise SecretUnreadableError from None
+
+
+def signed_headers(secrets: Sequence[str], *, webhook_id: str, now: datetime, body: bytes) -> dict[str, str]:
+    """``webhook-id``, ``webhook-timestamp`` and ``webhook-signature`` for ``body``.
+
+    One signature for each of ``secrets``, with spaces between them: a receiver takes the one it knows, so
+    that a secret can be changed without a gap.
+    """
     from standardwebhooks import Webhook
 
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(secret).sign(webhook_id, now, body.decode()),
+        "webhook-signature": " ".join(
+            Webhook(secret).sign(webhook_id, now, body.decode()) for secret in secrets
+        ),
     }
 
 
 def outcome_of(answer: HttpAnswer, *, now: datetime) -> Outcome:
     """What an answer means: 2xx is delivered, 410 ends the subscription, all else is tried again."""
     status = answer.status_code
+    answer_start = shown(answer.body_start)
     if 200 <= status < 300:
-        return Outcome(Verdict.DELIVERED, "accepted by the target", status)
+        return Outcome(Verdict.DELIVERED, "accepted by the target", status, answer_start=answer_start)
     if status == 410:
-        return Outcome(Verdict.REJECTED, "the target is gone (410)", status, target_gone=True)
+        return Outcome(
+            Verdict.REJECTED, "the target is gone (410)", status, answer_start=answer_start, target_gone=True
+        )
     if 300 <= status < 400:
         detail = "the target redirected; redirects are not followed"
     else:
         detail = f"the target answered {status}"
     return Outcome(
-        Verdict.TRY_AGAIN, detail, status, retry_after_seconds=_retry_after_seconds(answer.retry_after, now)
+        Verdict.TRY_AGAIN,
+        detail,
+        status,
+        retry_after_seconds=_retry_after_seconds(answer.retry_after, now),
+        answer_start=answer_start,
     )
+
+
+def shown(body_start: bytes) -> str | None:
+    """The start of an answer as one line of text that harms no terminal and no page of plain text.
+
+    What cannot be printed (control characters, text that runs backwards, bytes that are no UTF-8) becomes
+    U+FFFD, line ends and tabs become spaces. None for an answer without content.
+    """
+    text = body_start.decode("utf-8", errors="replace")
+    line = "".join(" " if c in "\t\r\n" else c if c.isprintable() else "\ufffd" for c in text)
+    return line[:MAX_ANSWER_START_CHARACTERS].strip() or None
 
 
 def _retry_after_seconds(value: str | None, now: datetime) -> float | None:

@@ -17,7 +17,7 @@ from shared.adapters.http import ANSWER_BODY_TIMEOUT_SECONDS, MAX_ANSWER_BYTES, 
 from shared.adapters.memory import MemorySender
 from shared.errors import TargetFailedError, TargetNotAllowedError
 from shared.notifications.channels.target_policy import TargetPolicy
-from shared.ports import HttpAnswer
+from shared.ports import ANSWER_START_BYTES, HttpAnswer
 from tests.conformance.adapters.bare_server import answers, bare_server, cuts_off, drips, says
 from tests.conformance.adapters.running_part import unused_port
 
@@ -73,17 +73,18 @@ async def post(sender: HttpSender, url: str, timeout_seconds: float = TIMEOUT_SE
 
 @pytest.fixture(params=["memory", "http"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[tuple[HttpSender, str]]:
-    """A sender and an address that answers 503, with Retry-After."""
+    """A sender and an address that answers 503, with Retry-After and a few words."""
     if request.param == "memory":
-        yield MemorySender(HttpAnswer(503, "7")), "https://receiver.example/hook"
+        yield MemorySender(HttpAnswer(503, "7", b"busy")), "https://receiver.example/hook"
         return
-    async with bare_server(answers(503, Retry_After="7")) as receiver, sender_to(LOOPBACK) as sender:
+    answering = answers(503, b"busy", Retry_After="7")
+    async with bare_server(answering) as receiver, sender_to(LOOPBACK) as sender:
         yield sender, receiver.url()
 
 
 async def test_what_the_receiver_answered_is_passed_on(backend: tuple[HttpSender, str]) -> None:
     sender, url = backend
-    assert await post(sender, url) == HttpAnswer(503, "7")
+    assert await post(sender, url) == HttpAnswer(503, "7", b"busy")
 
 
 @pytest.fixture(params=["memory", "http"])
@@ -253,7 +254,8 @@ ENDLESS: dict[str, Answering] = {
 async def test_a_status_counts_whatever_becomes_of_the_body(answering: Answering) -> None:
     async with bare_server(answering) as receiver, sender_to(LOOPBACK) as sender:
         started_seconds = time.monotonic()
-        assert await post(sender, receiver.url(), SHORT_SECONDS) == HttpAnswer(202)
+        answer = await post(sender, receiver.url(), SHORT_SECONDS)
+        assert (answer.status_code, answer.body_start.strip(b"x")) == (202, b"")
         assert time.monotonic() - started_seconds < SHORT_SECONDS + 0.5
         async with asyncio.timeout(2):
             await receiver.disconnected.wait()
@@ -262,7 +264,7 @@ async def test_a_status_counts_whatever_becomes_of_the_body(answering: Answering
 async def test_a_body_is_not_waited_for_as_long_as_an_answer() -> None:
     async with bare_server(ENDLESS["slow"]) as receiver, sender_to(LOOPBACK) as sender:
         started_seconds = time.monotonic()
-        assert await post(sender, receiver.url(), 30) == HttpAnswer(202)
+        assert (await post(sender, receiver.url(), 30)).status_code == 202
         assert time.monotonic() - started_seconds < ANSWER_BODY_TIMEOUT_SECONDS + 0.5
 
 
@@ -279,17 +281,30 @@ async def test_a_huge_answer_is_not_read_whole() -> None:
             written_bytes += len(chunk)
 
     async with bare_server(huge) as receiver, sender_to(LOOPBACK) as sender:
-        assert await post(sender, receiver.url()) == HttpAnswer(200)
+        assert await post(sender, receiver.url()) == HttpAnswer(200, body_start=bytes(ANSWER_START_BYTES))
         async with asyncio.timeout(2):
             await receiver.disconnected.wait()
     assert MAX_ANSWER_BYTES <= written_bytes < 32 * 1024 * 1024  # the rest filled the buffers of both kernels
 
 
+async def test_the_start_of_an_answer_that_comes_in_pieces_is_put_together() -> None:
+    async def in_pieces(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        for piece in (b"p", b"on", b"g"):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with bare_server(in_pieces) as receiver, sender_to(LOOPBACK) as sender:
+        assert await post(sender, receiver.url()) == HttpAnswer(200, body_start=b"pong")
+
+
 async def test_a_compressed_answer_is_not_unpacked() -> None:
     answering = answers(200, b"this is not gzip", Content_Encoding="gzip")
     async with bare_server(answering) as receiver, sender_to(LOOPBACK) as sender:
-        assert await post(sender, receiver.url()) == HttpAnswer(200)
-        assert await post(sender, receiver.url()) == HttpAnswer(200)
+        for _ in range(2):
+            answer = await post(sender, receiver.url())
+            assert answer == HttpAnswer(200, body_start=b"this is not gzip")
     assert receiver.connections == 1
 
 

@@ -9,9 +9,10 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from shared.adapters.memory import MemoryClock, MemorySender
 from shared.errors import TargetFailedError, TargetNotAllowedError
-from shared.notifications.channels import Notification, Outcome, Verdict
+from shared.notifications.channels import Fault, Notification, Outcome, Verdict
 from shared.notifications.channels.webhook import WebhookChannel, outcome_of
 from shared.notifications.sealed_secret import new_secret
+from shared.notifications.subscription import SealedSecret
 from shared.ports import HttpAnswer
 from tests.unit.shared import sample
 from tests.unit.shared.sample import NOW, SECRET, SECRET_BOX
@@ -118,10 +119,52 @@ async def test_no_answer_is_tried_again_and_a_forbidden_address_is_not() -> None
     refused = await deliver(MemorySender(TargetNotAllowedError("the target's address is not a public one")))
     assert (failed.verdict, failed.status_code) == (Verdict.TRY_AGAIN, None)
     assert (refused.verdict, refused.detail) == (Verdict.REJECTED, "the target's address is not a public one")
+    assert (failed.whose_fault, refused.whose_fault) == (Fault.TARGET, Fault.TARGET)
 
 
 async def test_a_secret_that_cannot_be_opened_is_our_failure_and_nothing_is_posted() -> None:
     sender = MemorySender()
-    outcome = await deliver(sender, sealed_secret=SECRET_BOX.seal(SECRET, subscription_id="another"))
-    assert outcome.verdict is Verdict.TRY_AGAIN
+    foreign = SealedSecret(SECRET_BOX.seal(SECRET, subscription_id="another"))
+    outcome = await deliver(sender, secrets=(foreign,))
+    assert (outcome.verdict, outcome.whose_fault) == (Verdict.TRY_AGAIN, Fault.OURS)
     assert not sender.posts
+
+
+async def test_while_a_secret_is_rotated_the_standard_library_of_webhooks_takes_either() -> None:
+    now = datetime.now(UTC)
+    other, retired = new_secret(), new_secret()
+    id_ = sample.subscription().id
+    secrets = (
+        SealedSecret(SECRET_BOX.seal(other, subscription_id=id_)),
+        SealedSecret(SECRET_BOX.seal(SECRET, subscription_id=id_), now + timedelta(seconds=1)),
+        SealedSecret(SECRET_BOX.seal(retired, subscription_id=id_), now),
+    )
+    sender = MemorySender()
+    await deliver(sender, now=now, secrets=secrets)
+    ((_, headers, body),) = sender.posts
+    for secret in (other, SECRET):
+        assert Webhook(secret).verify(body, dict(headers)) == json.loads(body)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(retired).verify(body, dict(headers))
+
+
+@pytest.mark.parametrize(
+    ("body_start", "shown_as"),
+    [
+        (b"", None),
+        (b" \r\n ", None),
+        (b"no such user", "no such user"),
+        (b"a\r\nb\tc", "a  b c"),
+        (b"\x1b[31mred\x00", "\ufffd[31mred\ufffd"),
+        ("\u202egnp.exe".encode(), "\ufffdgnp.exe"),
+        (b"\x1f\x8b\x08", "\ufffd\ufffd\ufffd"),
+        ("gr\u00fc\u00df".encode(), "gr\u00fc\u00df"),
+        (b"x" * 1024, "x" * 256),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 410, 500])
+async def test_the_start_of_the_answer_is_kept_as_harmless_text(
+    status: int, body_start: bytes, shown_as: str | None
+) -> None:
+    outcome = await deliver(MemorySender(HttpAnswer(status, body_start=body_start)))
+    assert outcome.answer_start == shown_as
