@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from shared.ports import Entity
+from shared.files.events import EventType
+from shared.ports import Entity, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_SUBSCRIPTIONS_PER_OWNER = 500
 """Keeps one owner's file from becoming a flood; up to 99 are served by one table transaction."""
@@ -17,15 +22,11 @@ ROW_KEYS = ("subscription|", "subscription}")
 
 
 class ChannelKind(StrEnum):
-    """How a subscriber is told. E-mail and chat join with their channels."""
+    """How a subscriber is told."""
 
     WEBHOOK = "webhook"
-
-
-class EventType(StrEnum):
-    """What a subscriber can be told of."""
-
-    FILE_STORED = "file.stored"
+    EMAIL = "email"
+    CHAT = "chat"
 
 
 class SubscriptionStatus(StrEnum):
@@ -33,32 +34,76 @@ class SubscriptionStatus(StrEnum):
 
     ::
 
-        active ──(the target answered 410 Gone)──▶ disabled
+        pending ──▶ active ◀──▶ paused
+           │          │ ▲          │
+           │          ▼ │          │
+           └──────▶ disabled ◀─────┘
     """
 
+    PENDING = "pending"
+    """Its target has not proved yet that it wants to be told."""
     ACTIVE = "active"
+    PAUSED = "paused"
+    """Its owner wants nothing for a while; what happens meanwhile is not told later."""
     DISABLED = "disabled"
+    """The target is gone or has failed for days, or its reader unsubscribed; ``status_reason`` says which."""
+
+
+TRANSITIONS: Mapping[SubscriptionStatus, frozenset[SubscriptionStatus]] = {
+    SubscriptionStatus.PENDING: frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.DISABLED}),
+    SubscriptionStatus.ACTIVE: frozenset({SubscriptionStatus.PAUSED, SubscriptionStatus.DISABLED}),
+    SubscriptionStatus.PAUSED: frozenset({SubscriptionStatus.ACTIVE, SubscriptionStatus.DISABLED}),
+    SubscriptionStatus.DISABLED: frozenset({SubscriptionStatus.PENDING, SubscriptionStatus.ACTIVE}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSecret:
+    """A signing secret, as ``SecretBox`` sealed it."""
+
+    sealed: str
+    retires_at: datetime | None = None
+    """After a rotation the one before signs, too, until then; None: it does not retire."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One wish to be told, of one owner."""
+    """One wish to be told."""
 
     id: str
     owner: str
+    """Its partition: that of its owner, or of a whole tenant."""
     channel: ChannelKind
     target: str
-    """Where to: for a webhook its URL."""
+    """Where to: a URL, or for e-mail an address."""
     events: frozenset[EventType]
     status: SubscriptionStatus
-    sealed_secret: str
-    """The signing secret, as ``SecretBox`` sealed it."""
+    secrets: tuple[SealedSecret, ...]
+    """The newest first. E-mail and chat have one, too; it signs the links to unsubscribe."""
     created_at: datetime
+    updated_at: datetime
+    filter: str | None = None
+    """Which files (``shared.notifications.filter``); None for all."""
+    status_reason: str | None = None
+    is_tenant_wide: bool = False
+    """It is told of the files of everybody in the tenant."""
     etag: str = ""
 
     def wants(self, event_type: EventType) -> bool:
-        """Whether this subscription is told of such an event."""
+        """Whether this subscription is told of such events; its filter is another question."""
         return self.status is SubscriptionStatus.ACTIVE and event_type in self.events
+
+    def live_secrets(self, now: datetime) -> tuple[str, ...]:
+        """The sealed secrets that sign now, the newest first."""
+        return tuple(each.sealed for each in self.secrets if each.retires_at is None or now < each.retires_at)
+
+    def moved_to(
+        self, status: SubscriptionStatus, now: datetime, *, reason: str | None = None
+    ) -> Subscription:
+        """The subscription in another status; raises ValueError for a step that the table does not allow."""
+        if status not in TRANSITIONS[self.status]:
+            raise ValueError(f"a subscription cannot go from {self.status} to {status}")
+        return replace(self, status=status, updated_at=now, status_reason=reason)
 
 
 def new_subscription_id() -> str:
@@ -78,28 +123,33 @@ def row_key(subscription_id: str) -> str:
 
 def to_entity(subscription: Subscription) -> Entity:
     """The subscription's row."""
-    return Entity(
-        subscription.owner,
-        row_key(subscription.id),
-        {
-            "id": subscription.id,
-            "channel": subscription.channel.value,
-            "target": subscription.target,
-            "events": json.dumps(sorted(subscription.events)),
-            "status": subscription.status.value,
-            "sealed_secret": subscription.sealed_secret,
-            "created_at": subscription.created_at,
-        },
-        subscription.etag,
-    )
+    values: dict[str, Value] = {
+        "id": subscription.id,
+        "channel": subscription.channel.value,
+        "target": subscription.target,
+        "events": json.dumps(sorted(subscription.events)),
+        "status": subscription.status.value,
+        "secrets": json.dumps(
+            [
+                {"sealed": each.sealed, "retires_at": each.retires_at and each.retires_at.isoformat()}
+                for each in subscription.secrets
+            ]
+        ),
+        "created_at": subscription.created_at,
+        "updated_at": subscription.updated_at,
+        "is_tenant_wide": subscription.is_tenant_wide,
+    }
+    if subscription.filter is not None:
+        values["filter"] = subscription.filter
+    if subscription.status_reason is not None:
+        values["status_reason"] = subscription.status_reason
+    return Entity(subscription.owner, row_key(subscription.id), values, subscription.etag)
 
 
 def from_entity(entity: Entity) -> Subscription:
     """Read a subscription's row."""
     values = entity.values
-    created_at = values["created_at"]
-    if not isinstance(created_at, datetime):
-        raise TypeError("created_at is not a time")
+    created_at = _instant(values["created_at"])
     return Subscription(
         id=str(values["id"]),
         owner=entity.partition_key,
@@ -107,7 +157,44 @@ def from_entity(entity: Entity) -> Subscription:
         target=str(values["target"]),
         events=frozenset(EventType(event) for event in json.loads(str(values["events"]))),
         status=SubscriptionStatus(str(values["status"])),
-        sealed_secret=str(values["sealed_secret"]),
+        secrets=_secrets(values),
         created_at=created_at,
+        updated_at=_instant(values.get("updated_at", created_at)),
+        filter=str(values["filter"]) if "filter" in values else None,
+        status_reason=str(values["status_reason"]) if "status_reason" in values else None,
+        is_tenant_wide=bool(values.get("is_tenant_wide", False)),
         etag=entity.etag,
     )
+
+
+def _secrets(values: Mapping[str, Value]) -> tuple[SealedSecret, ...]:
+    if "secrets" not in values:  # a row of the first version
+        return (SealedSecret(str(values["sealed_secret"])),)
+    return tuple(
+        SealedSecret(
+            each["sealed"], datetime.fromisoformat(each["retires_at"]) if each["retires_at"] else None
+        )
+        for each in json.loads(str(values["secrets"]))
+    )
+
+
+def _instant(value: Value) -> datetime:
+    if not isinstance(value, datetime):
+        raise TypeError(f"a time was expected in the row, not {type(value).__name__}")
+    return value
+
+
+__all__ = [
+    "ROW_KEYS",
+    "TRANSITIONS",
+    "ChannelKind",
+    "EventType",
+    "SealedSecret",
+    "Subscription",
+    "SubscriptionStatus",
+    "from_entity",
+    "is_subscription_id",
+    "new_subscription_id",
+    "row_key",
+    "to_entity",
+]
