@@ -7,13 +7,16 @@ PYTHON ?= python3.13
 BIN := .venv/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet --quiet
 
-.PHONY: help setup demo up test check fmt lock bench clean
+.PHONY: help setup demo demo-dead-letters up test check fmt lock bench clean
 
 help: ## show these targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 demo: setup ## the main job, end to end, on this machine
 	$(BIN)/python -m local demo
+
+demo-dead-letters: setup ## a failing receiver, its dead letters, and how they are delivered after all
+	$(BIN)/python -m local demo-dead-letters
 
 up: setup ## start everything and stay
 	$(BIN)/python -m local up

@@ -1,4 +1,4 @@
-"""``python -m local up | demo | token``: the platform on one machine."""
+"""``python -m local up | demo | demo-dead-letters | token``: the platform on one machine."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ def main(arguments: list[str] | None = None) -> int:
         from local.demo import run_demo
 
         return asyncio.run(run_demo())
+    if parsed.command == "demo-dead-letters":
+        from local.demo_dead_letters import run_demo_dead_letters
+
+        return asyncio.run(run_demo_dead_letters())
     return asyncio.run(_up(parsed))
 
 
@@ -65,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--data-dir", type=Path, help="keep the data in this folder (default: forget it)")
     up.add_argument("--ready-file", type=Path, help="write the addresses here once all is healthy (JSON)")
     commands.add_parser("demo", help="the main job, end to end")
+    commands.add_parser("demo-dead-letters", help="a receiver that fails, its dead letters, their redrive")
     token = commands.add_parser("token", help="print a bearer token for the running stack")
     who = token.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", help="alice, bob or olga")

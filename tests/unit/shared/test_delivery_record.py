@@ -18,6 +18,7 @@ from shared.notifications.delivery_record import (
     Delivery,
     DeliveryStatus,
     Turn,
+    requeued,
     take_turn,
 )
 from shared.notifications.subscription import EventType
@@ -45,7 +46,9 @@ LEASES = {
     "is missing": None,
 }
 EXPECTED = {
-    **{(DeliveryStatus.QUEUED, where): Turn.SEND for where in ("behind", "equal", "ahead")},
+    (DeliveryStatus.QUEUED, "behind"): Turn.SCHEDULE_NEXT,
+    (DeliveryStatus.QUEUED, "equal"): Turn.SEND,
+    (DeliveryStatus.QUEUED, "ahead"): Turn.SEND,
     (DeliveryStatus.RETRYING, "behind"): Turn.SCHEDULE_NEXT,
     (DeliveryStatus.RETRYING, "equal"): Turn.SEND,
     (DeliveryStatus.RETRYING, "ahead"): Turn.SEND,
@@ -115,9 +118,68 @@ def test_only_steps_of_the_table_are_taken(before: DeliveryStatus, after: Delive
             delivery.moved_to(after)
 
 
-def test_settled_are_those_that_nothing_follows() -> None:
-    assert {DeliveryStatus.DELIVERED, DeliveryStatus.DEAD, DeliveryStatus.SUPPRESSED} == SETTLED
+def test_settled_are_those_that_only_a_redrive_follows() -> None:
     assert set(TRANSITIONS) == set(DeliveryStatus)
+    back = {status for status, following in TRANSITIONS.items() if following == {DeliveryStatus.QUEUED}}
+    assert back == SETTLED == {DeliveryStatus.DELIVERED, DeliveryStatus.DEAD, DeliveryStatus.SUPPRESSED}
+
+
+def attempts_made(*numbers: int) -> tuple[Attempt, ...]:
+    return tuple(Attempt(number, NOW, 5, AttemptOutcome.FAILED, 500) for number in numbers)
+
+
+def test_a_redrive_begins_a_round_with_a_number_never_used() -> None:
+    dead = row(DeliveryStatus.DEAD, attempts=attempts_made(1, 2), settled_at=NOW, reason="answered 500")
+    again = requeued(dead, NOW + MOMENT, "tenant/olga")
+    assert (again.status, again.attempt, again.first_attempt, again.attempt_of_round) == ("queued", 3, 3, 1)
+    assert (again.redrives, again.redriven_at, again.redriven_by) == (1, NOW + MOMENT, "tenant/olga")
+    assert (again.settled_at, again.reason, again.attempts) == (None, None, dead.attempts)
+
+
+@pytest.mark.parametrize("status", set(DeliveryStatus) - SETTLED)
+def test_what_is_under_way_is_not_redriven(status: DeliveryStatus) -> None:
+    with pytest.raises(ValueError, match="cannot go from"):
+        requeued(row(status), NOW, "tenant/olga")
+
+
+def test_however_often_redriven_the_row_keeps_a_bounded_number_of_attempts() -> None:
+    delivery = sample.delivery(status=DeliveryStatus.DEAD, attempts=attempts_made(1))
+    for _ in range(50):
+        again = requeued(delivery, NOW, "tenant/olga")
+        attempts = (*again.attempts, *attempts_made(again.attempt))
+        delivery = replace(again, status=DeliveryStatus.DEAD, attempts=attempts)
+    assert [attempt.number for attempt in delivery.attempts] == list(range(41, 52))
+
+
+ROUNDS = {
+    DeliveryStatus.QUEUED: Turn.SCHEDULE_NEXT,
+    DeliveryStatus.RETRYING: Turn.SCHEDULE_NEXT,
+    **dict.fromkeys({DeliveryStatus.DELIVERING, *SETTLED}, Turn.FINISH),
+}
+
+
+@pytest.mark.parametrize("status", DeliveryStatus)
+def test_a_message_from_before_the_redrive_neither_sends_nor_is_dead_lettered(status: DeliveryStatus) -> None:
+    later = replace(row(status), attempt=8, first_attempt=5, lease_ends_at=NOW - MOMENT)
+    assert turn_of(later, 4) == (None, ROUNDS[status])
+
+
+def test_a_message_of_the_same_round_is_dead_lettered_though_a_take_over_made_its_attempt_older() -> None:
+    later = replace(row(DeliveryStatus.DEAD), attempt=8, first_attempt=5)
+    assert turn_of(later, 7) == (None, Turn.DEAD_LETTER)
+
+
+def test_interrupted_attempts_are_counted_within_the_round() -> None:
+    for attempt, expected in ((7, Turn.SEND), (8, Turn.GIVE_UP)):
+        delivering = row(DeliveryStatus.DELIVERING, lease_ends_at=NOW)
+        _, turn = turn_of(replace(delivering, attempt=attempt, first_attempt=5), attempt)
+        assert turn is expected
+
+
+def test_a_row_from_before_redrives_is_read() -> None:
+    entity = deliveries.to_entity(sample.delivery())
+    old = {name: v for name, v in entity.values.items() if name not in {"first_attempt", "redrives"}}
+    assert deliveries.from_entity(replace(entity, values=old)) == sample.delivery()
 
 
 instants = st.none() | st.integers(0, 10**15).map(lambda n: NOW + timedelta(microseconds=n))
@@ -140,6 +202,10 @@ attempts = st.builds(
     next_attempt_at=instants,
     settled_at=instants,
     reason=st.none() | st.text(),
+    first_attempt=st.integers(1, 99),
+    redrives=st.integers(0, 99),
+    redriven_at=instants,
+    redriven_by=st.none() | st.text(),
 )
 def test_the_row_gives_the_delivery_back(**changes: Any) -> None:
     delivery = sample.delivery(**changes, etag='W/"1"')
