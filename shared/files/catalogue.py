@@ -15,6 +15,7 @@ from shared.errors import (
 )
 from shared.files import file as files
 from shared.files import intake
+from shared.files.events import EventType, Silence
 from shared.files.file import PUBLISHED, FileStatus
 from shared.files.labels import merged
 from shared.files.removal import EXPIRY, changed, has_expired, is_visible, not_found, note
@@ -23,8 +24,9 @@ from shared.ledger import conditional
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from shared.files.events import EventWriter
     from shared.files.file import File
-    from shared.files.removal import DueNotes
+    from shared.ledger.due import DueWriter
     from shared.ports import Clock, Entity, TableStore
 
 MAX_ROWS_READ = 1000
@@ -112,10 +114,13 @@ class FilePatch:
 class Catalogue:
     """The files of every owner, as their owner sees them."""
 
-    def __init__(self, tables: TableStore, clock: Clock, *, due: DueNotes) -> None:
+    def __init__(
+        self, tables: TableStore, clock: Clock, *, due: DueWriter, events: EventWriter | None = None
+    ) -> None:
         self._tables = tables
         self._clock = clock
         self._due = due
+        self._events = events or Silence()
 
     async def find(self, owner: str, file_id: str) -> File:
         """The file; raises NotFoundError when it is not there, was deleted or has expired."""
@@ -177,6 +182,10 @@ class Catalogue:
             check(file, wanted)
             return files.to_entity(patch.applied(file, now)), None
 
+        seen = await self.find(owner, file_id)
+        check(seen, wanted)
+        if seen.status in PUBLISHED:
+            await self._events.will(owner, file_id, EventType.FILE_UPDATED, seen.revision + 1)
         try:
             entity, _ = await conditional.update(self._tables, owner, files.row_key(file_id), decide)
         except EntityMissingError:
@@ -185,7 +194,10 @@ class Catalogue:
             raise UnavailableError(
                 "The file is changing too fast; try again in a moment.", reason="file-race"
             ) from None
-        return files.from_entity(entity)
+        changed_file = files.from_entity(entity)
+        if changed_file.status in PUBLISHED:
+            await self._events.happened(changed_file, EventType.FILE_UPDATED)
+        return changed_file
 
     def _visible(self, file: File | None) -> File:
         if file is None or not is_visible(file, self._clock.now()):

@@ -23,6 +23,7 @@ from shared.ports import Insert
 if TYPE_CHECKING:
     from shared.files.file import File
     from shared.files.quota import Quota
+    from shared.ledger.due import DueWriter
     from shared.ports import Clock, TableStore, UrlSigner
 
 MEBIBYTE = 1024 * 1024
@@ -45,6 +46,8 @@ class NewDirectUpload:
     size_bytes: int
     correlation_id: str
     traceparent: str
+    tenant: str = ""
+    """The partition of the owner's tenant."""
     sha256: str | None = None
     """64 hexadecimal digits in lower case; None: whatever arrives."""
 
@@ -82,14 +85,6 @@ class DeclaredContentCheck(Protocol):
 
     def check_declared(self, content_type: str) -> None:
         """Raise UnsupportedMediaTypeError for a type that is not taken."""
-        ...
-
-
-class DueWriter(Protocol):
-    """Notes what has to be looked at later."""
-
-    async def put(self, kind: str, owner: str, id_: str, at: datetime) -> None:
-        """Note that ``id_`` has to be looked at."""
         ...
 
 
@@ -154,6 +149,7 @@ class DirectUploads:
             expires_at=url_expires_at + timedelta(seconds=self._policy.grace_seconds),
             expected_sha256=new.sha256,
             charged_bytes=new.size_bytes,
+            tenant=new.tenant,
         )
         url = await self._signer.upload_url(upload.blob_name, expires_at=url_expires_at)
         await self._due.put(DUE_KIND, upload.owner, upload.id, url_expires_at)  # its event may be missed

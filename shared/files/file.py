@@ -123,6 +123,8 @@ class File:
     announced_at: datetime | None = None
     settled_at: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = ""
+    """The partition of its owner's tenant, for those who are told of all its files; empty for none."""
     expires_at: datetime | None = None
     """When it deletes itself; None for never."""
     deleted_at: datetime | None = None
@@ -181,6 +183,8 @@ def to_entity(file: File) -> Entity:
         values["reason"] = file.reason
     if file.revision:
         values["revision"] = file.revision
+    if file.tenant:
+        values["tenant"] = file.tenant
     return Entity(file.owner, row_key(file.id), values, file.etag)
 
 
@@ -210,6 +214,7 @@ def from_entity(entity: Entity) -> File:
         labels=json.loads(str(values.get("labels", "{}"))),
         reason=str(values["reason"]) if "reason" in values else None,
         revision=int(str(values.get("revision", 0))),
+        tenant=str(values.get("tenant", "")),
         etag=entity.etag,
     )
 
@@ -223,6 +228,7 @@ def to_blob_metadata(
     accepted_at: datetime,
     stored_at: datetime,
     labels: Mapping[str, str] | None = None,
+    tenant: str = "",
 ) -> dict[str, str]:
     """What the blob itself says of the file, so that its row can be made again from the blob alone.
 
@@ -236,6 +242,7 @@ def to_blob_metadata(
         "accepted_at": accepted_at.isoformat(),
         "stored_at": stored_at.isoformat(),
         **({"labels": labels_metadata(labels)} if labels else {}),
+        **({"tenant": tenant} if tenant else {}),
     }
 
 
@@ -277,6 +284,7 @@ def from_blob(blob: BlobProperties) -> File:
             stored_at=stored_at,
             updated_at=stored_at,
             labels=_labels(metadata),
+            tenant=metadata.get("tenant", ""),
         )
     except KeyError as missing:
         raise ValueError(f"the blob lacks the metadata {missing}") from missing

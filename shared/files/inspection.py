@@ -18,6 +18,10 @@ HEAD_BYTES = 4096
 class ContentCheck(Protocol):
     """Which content is taken."""
 
+    def check_declared(self, content_type: str) -> None:
+        """Raise UnsupportedMediaTypeError for a type that is not taken."""
+        ...
+
     def check_content(self, content_type: str, head: bytes) -> None:
         """Raise UnsupportedMediaTypeError for content that is not taken, or not what it is said to be."""
         ...

@@ -9,7 +9,7 @@ BlobCreated event makes the blob trigger insert the very same row.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import (
@@ -28,24 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 
     from shared.files.file import File
+    from shared.files.inspection import ContentCheck
+    from shared.ledger.due import DueWriter
     from shared.ports import BlobStore, Change, Clock, TableStore
 
 HEAD_BYTES = 4096
 """So much of the content is looked at to tell what it is."""
 MAX_LABELS_METADATA_BYTES = 6 * 1024
 """All metadata of a blob has 8 KiB: https://learn.microsoft.com/rest/api/storageservices/setting-and-retrieving-properties-and-metadata-for-blob-resources"""
-
-
-class ContentCheck(Protocol):
-    """Which content is taken."""
-
-    def check_declared(self, content_type: str) -> None:
-        """Raise UnsupportedMediaTypeError for a type that is not taken."""
-        ...
-
-    def check_content(self, content_type: str, head: bytes) -> None:
-        """Raise UnsupportedMediaTypeError for content that is not taken, or not what it is said to be."""
-        ...
 
 
 class QuotaCount(Protocol):
@@ -102,16 +92,10 @@ class Upload:
     correlation_id: str
     traceparent: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    tenant: str = ""
+    """The partition of the owner's tenant."""
     file_id: str | None = None
     """Of an earlier try of the same request; None for a new one."""
-
-
-class DueWriter(Protocol):
-    """Notes what has to be looked at later."""
-
-    async def put(self, kind: str, owner: str, id_: str, at: datetime) -> None:
-        """Note that ``id_`` has to be looked at."""
-        ...
 
 
 class Intake:
@@ -204,6 +188,7 @@ class Intake:
                 accepted_at=accepted_at,
                 stored_at=self._clock.now(),
                 labels=upload.labels,
+                tenant=upload.tenant,
             )
 
         try:

@@ -10,8 +10,8 @@ import asyncio
 import logging
 from contextlib import aclosing, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from shared.errors import (
     ConflictError,
@@ -28,6 +28,7 @@ from shared.errors import (
 from shared.files import file as files
 from shared.files import intake
 from shared.files import upload as uploads
+from shared.files.events import EventType, Silence
 from shared.files.file import File, FileStatus
 from shared.files.inspection import Inspection, check_digest
 from shared.files.upload import Upload, UploadKind, UploadStatus
@@ -37,8 +38,10 @@ from shared.telemetry.events import Event, record
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
+    from shared.files.events import EventWriter
     from shared.files.inspection import ContentCheck
     from shared.files.quota import Quota
+    from shared.ledger.due import DueWriter
     from shared.ports import BlobStore, Clock, TableStore
 
 MAX_TRIES = 4
@@ -50,14 +53,6 @@ SLOWEST_BYTES_PER_SECOND = 8 * 1024 * 1024
 """A reader that needs longer than by this pace is believed to have crashed."""
 _REJECTIONS: tuple[type[ProblemError], ...] = (TooLargeError, UnsupportedMediaTypeError, UnprocessableError)
 """How an upload can be refused when all of it is there; the row keeps status, code and sentence."""
-
-
-class DueWriter(Protocol):
-    """Notes what has to be looked at later."""
-
-    async def put(self, kind: str, owner: str, id_: str, at: datetime) -> None:
-        """Note that ``id_`` has to be looked at."""
-        ...
 
 
 class Publication:
@@ -72,6 +67,7 @@ class Publication:
         quota: Quota,
         content: ContentCheck,
         due: DueWriter,
+        events: EventWriter | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._blobs = blobs
@@ -80,6 +76,7 @@ class Publication:
         self._quota = quota
         self._content = content
         self._due = due
+        self._events = events or Silence()
         self._pause = pause
 
     async def publish(self, upload: Upload) -> File:
@@ -271,6 +268,7 @@ class Publication:
                     traceparent=upload.traceparent,
                     accepted_at=upload.created_at,
                     stored_at=self._clock.now(),
+                    tenant=upload.tenant,
                 ),
             )
         except EntityExistsError:
@@ -332,8 +330,10 @@ class Publication:
             accepted_at=upload.created_at,
             stored_at=now,
             updated_at=now,
+            tenant=upload.tenant,
             reason=f"{error.code}: {error.detail}",
         )
+        await self._events.will(upload.owner, upload.id, EventType.FILE_REJECTED, 0)
         try:
             await self._quota.apply(
                 upload.owner,
@@ -351,6 +351,7 @@ class Publication:
             correlation_id=upload.correlation_id,
             reason=error.code,
         )
+        await self._events.happened(told, EventType.FILE_REJECTED)
         for name in {upload.blob_name, files.blob_name(upload.owner, upload.id)}:
             await self._blobs.delete(name)
 

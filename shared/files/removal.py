@@ -21,6 +21,7 @@ from shared.errors import (
 )
 from shared.files import file as files
 from shared.files import intake
+from shared.files.events import EventType, Silence
 from shared.files.file import PUBLISHED, FileStatus
 from shared.ports import MAX_TRANSACTION_CHANGES, Delete, Replace
 
@@ -28,24 +29,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from shared.files.events import EventWriter
     from shared.files.file import File
-    from shared.ports import BlobStore, Change, Clock, TableStore
+    from shared.ledger.due import DueWriter
+    from shared.ports import BlobStore, Change, Clock, Entity, TableStore
 
 EXPIRY = "file-expiry"
 PURGE = "file-purge"
 """Kinds of entries in the due book."""
+PURGE_AGAIN = timedelta(minutes=10)
+"""Until a purge that could not delete all rows is carried on."""
 MAX_TRIES = 8
 """Races against others who change the same rows."""
 WRITE_SECONDS = 60
 """By then a note's row was written, or never will be."""
-
-
-class DueNotes(Protocol):
-    """Takes down what has to be looked at later."""
-
-    async def put(self, kind: str, owner: str, id_: str, at: datetime, /) -> None:
-        """Note that ``id_`` has to be looked at; noting it twice for the same instant is the same note."""
-        ...
 
 
 class Quota(Protocol):
@@ -58,7 +55,7 @@ class Quota(Protocol):
         ...
 
 
-async def note(due: DueNotes, kind: str, owner: str, file_id: str, at: datetime, *, now: datetime) -> None:
+async def note(due: DueWriter, kind: str, owner: str, file_id: str, at: datetime, *, now: datetime) -> None:
     """Have the file looked at then; to be called before its row says why.
 
     A sweep may look before the row is written, and strikes out what it finds no reason for. A note for a near
@@ -76,6 +73,8 @@ class Removal:
     Args:
         rows_of_file: The ranges of row keys, in the owner's partition, of what belongs to a file.
         keep_deleted_seconds: From deletion to purge.
+        events: Tells of what is deleted.
+        is_under_way: Whether such a row is still needed, because something is being told by it.
     """
 
     def __init__(
@@ -85,9 +84,11 @@ class Removal:
         clock: Clock,
         *,
         quota: Quota,
-        due: DueNotes,
+        due: DueWriter,
         rows_of_file: Sequence[Callable[[str], tuple[str, str]]],
         keep_deleted_seconds: float,
+        events: EventWriter | None = None,
+        is_under_way: Callable[[Entity], bool] = lambda _: False,
     ) -> None:
         self._blobs = blobs
         self._tables = tables
@@ -96,6 +97,8 @@ class Removal:
         self._due = due
         self._rows_of_file = rows_of_file
         self._keep = timedelta(seconds=keep_deleted_seconds)
+        self._events = events or Silence()
+        self._is_under_way = is_under_way
 
     async def delete(
         self, owner: str, file_id: str, *, wanted: Callable[[File], bool], purge: bool = False
@@ -112,8 +115,8 @@ class Removal:
             if not wanted(file):
                 raise changed()
             if file.status is FileStatus.DELETED or await self._mark(file):
-                if purge:
-                    await self._purge(owner, file_id)
+                if purge and not await self._purge(owner, file_id):
+                    await self._due.put(PURGE, owner, file_id, self._clock.now() + PURGE_AGAIN)
                 return
         raise _too_fast()
 
@@ -135,10 +138,11 @@ class Removal:
         if file is None or file.status is not FileStatus.DELETED:
             return None
         purge_at = (file.deleted_at or file.updated_at) + self._keep
-        if purge_at > self._clock.now():
+        now = self._clock.now()
+        is_begun = await self._blobs.properties(files.blob_name(owner, file_id)) is None
+        if purge_at > now and not is_begun:
             return purge_at
-        await self._purge(owner, file_id)
-        return None
+        return None if await self._purge(owner, file_id) else now + PURGE_AGAIN
 
     async def _mark(self, file: File) -> bool:
         """Mark the file deleted and give its bytes back to the quota; False when its row was changed."""
@@ -146,6 +150,8 @@ class Removal:
         await note(self._due, PURGE, file.owner, file.id, now + self._keep, now=now)
         counted = file.status in PUBLISHED
         deleted = replace(file.moved_to(FileStatus.DELETED, now), revision=file.revision + 1)
+        if counted:
+            await self._events.will(file.owner, file.id, EventType.FILE_DELETED, deleted.revision)
         try:
             await self._quota.apply(
                 file.owner,
@@ -155,33 +161,49 @@ class Removal:
             )
         except (EntityChangedError, EntityMissingError):
             return False
+        if counted:
+            await self._events.happened(deleted, EventType.FILE_DELETED)
         return True
 
-    async def _purge(self, owner: str, file_id: str) -> None:
+    async def _purge(self, owner: str, file_id: str) -> bool:
+        """Let go of the bytes, then of the rows; False when rows have to stay until they are settled.
+
+        What is under way is the news that the file is deleted, which its rows are needed to tell.
+        """
         await self._blobs.delete(files.blob_name(owner, file_id))
-        for row_keys in self._rows_of_file:
-            await self._delete_rows(owner, *row_keys(file_id))
+        gone = [await self._delete_rows(owner, *row_keys(file_id)) for row_keys in self._rows_of_file]
+        if not all(gone):
+            return False
         for _ in range(MAX_TRIES):
             entity = await self._tables.get(owner, files.row_key(file_id))
             if entity is None:
-                return
+                return True
             with suppress(EntityMissingError, EntityChangedError):
                 await self._tables.apply([Delete(entity)])
         raise _too_fast()
 
-    async def _delete_rows(self, owner: str, first_row_key: str, end_row_key: str) -> None:
-        """Delete all rows of the range; a batch that somebody interfered with is read again."""
+    async def _delete_rows(self, owner: str, first_row_key: str, end_row_key: str) -> bool:
+        """Delete the rows of the range; a batch that somebody interfered with is read again.
+
+        False when some of them stay, because they are under way.
+        """
         failures = 0
+        all_gone = True
         while failures < MAX_TRIES:
             page = await self._tables.query(
                 owner, first_row_key=first_row_key, end_row_key=end_row_key, limit=MAX_TRANSACTION_CHANGES
             )
-            if not page.entities:
-                return
+            going = [entity for entity in page.entities if not self._is_under_way(entity)]
             try:
-                await self._tables.apply([Delete(entity) for entity in page.entities])
+                if going:
+                    await self._tables.apply([Delete(entity) for entity in going])
             except (EntityMissingError, EntityChangedError):
                 failures += 1
+                continue
+            all_gone = all_gone and len(going) == len(page.entities)
+            if page.next_row_key is None:
+                return all_gone
+            first_row_key = page.next_row_key
         raise _too_fast()
 
 

@@ -100,6 +100,8 @@ class Upload:
     """Of a complete one, where writing has told it."""
     client_metadata: str = ""
     """What the client wants to be told again (``Upload-Metadata`` of tus), as sent."""
+    tenant: str = ""
+    """The partition of its owner's tenant."""
     charged_bytes: int = 0
     """Counted against the owner's quota."""
     claimed_until: datetime | None = None
@@ -148,7 +150,7 @@ _PLAIN = (
         "expires_at",
     ),
     *("offset_bytes", "epoch", "writing", "all_or_nothing", "blocks", "partial", "client_metadata"),
-    "charged_bytes",
+    *("charged_bytes", "tenant"),
 )
 
 

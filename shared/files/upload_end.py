@@ -17,12 +17,14 @@ from shared.errors import (
 from shared.files import file as files
 from shared.files import upload as uploads
 from shared.files.blocks import in_order
-from shared.files.file import FileStatus
+from shared.files.events import EventType, Silence
+from shared.files.file import File, FileStatus
 from shared.files.upload import Upload, UploadKind, UploadStatus
 from shared.ports import Delete, Replace
 from shared.telemetry.events import Event, record
 
 if TYPE_CHECKING:
+    from shared.files.events import EventWriter
     from shared.files.publication import Publication
     from shared.files.quota import Quota
     from shared.ports import BlobStore, Clock, TableStore
@@ -43,6 +45,7 @@ class UploadEnds:
         quota: Quota,
         publication: Publication,
         keep_seconds: float,
+        events: EventWriter | None = None,
     ) -> None:
         self._blobs = blobs
         self._tables = tables
@@ -50,6 +53,7 @@ class UploadEnds:
         self._quota = quota
         self._publication = publication
         self._keep_seconds = keep_seconds
+        self._events = events or Silence()
 
     async def finish(self, upload: Upload) -> Upload:
         """Make the file of a complete upload, or carry on where somebody who did so was interrupted."""
@@ -94,6 +98,7 @@ class UploadEnds:
                         traceparent=upload.traceparent,
                         accepted_at=upload.created_at,
                         stored_at=upload.updated_at,
+                        tenant=upload.tenant,
                     ),
                 )
             except (EntityExistsError, EntityMissingError):
@@ -152,9 +157,29 @@ class UploadEnds:
             return now + timedelta(seconds=self._keep_seconds)
         if upload.status is not UploadStatus.ENDED and now < upload.expires_at:
             return upload.expires_at
-        if is_open:
+        if is_open and not upload.partial:
+            await self._events.happened(_as_file(upload), EventType.UPLOAD_EXPIRED)
             record(
                 Event.UPLOAD_ENDED, file_id=upload.id, correlation_id=upload.correlation_id, reason="expired"
             )
         await self.end(upload)
         return None
+
+
+def _as_file(upload: Upload) -> File:
+    """What an upload that came to nothing would have been, for those who are told of it."""
+    return File(
+        id=upload.id,
+        owner=upload.owner,
+        name=upload.name,
+        content_type=upload.content_type,
+        size_bytes=upload.length_bytes or upload.offset_bytes,
+        sha256="",
+        status=FileStatus.RECEIVING,
+        correlation_id=upload.correlation_id,
+        traceparent=upload.traceparent,
+        accepted_at=upload.created_at,
+        stored_at=upload.updated_at,
+        updated_at=upload.updated_at,
+        tenant=upload.tenant,
+    )

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from shared.errors import (
     ChecksumMismatchError,
@@ -42,8 +42,10 @@ from shared.ports import Insert, Replace
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
+    from shared.files.inspection import ContentCheck
     from shared.files.quota import Quota
     from shared.files.upload_end import UploadEnds
+    from shared.ledger.due import DueWriter
     from shared.ports import BlobStore, Clock, TableStore
 
 HEAD_BYTES = 4096
@@ -72,6 +74,8 @@ class NewUpload:
     expected_sha256: str | None = None
     """Of the whole file, hexadecimal."""
     expected_sha512: str | None = None
+    tenant: str = ""
+    """The partition of the owner's tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,26 +100,6 @@ class OffsetMismatchError(ConflictError):
         )
         self.expected_bytes = expected_bytes
         self.given_bytes = given_bytes
-
-
-class ContentCheck(Protocol):
-    """Which content is taken."""
-
-    def check_declared(self, content_type: str) -> None:
-        """Raise UnsupportedMediaTypeError for a type that is not taken."""
-        ...
-
-    def check_content(self, content_type: str, head: bytes) -> None:
-        """Raise UnsupportedMediaTypeError for content that is not taken, or not what it is said to be."""
-        ...
-
-
-class DueWriter(Protocol):
-    """Notes what has to be looked at later."""
-
-    async def put(self, kind: str, owner: str, id_: str, at: datetime) -> None:
-        """Note that ``id_`` has to be looked at."""
-        ...
 
 
 class Uploads:
@@ -320,6 +304,7 @@ class Uploads:
             expected_sha256=new.expected_sha256,
             expected_sha512=new.expected_sha512,
             client_metadata=new.client_metadata,
+            tenant=new.tenant,
             charged_bytes=new.length_bytes or 0,
         )
         await self._due.put(DUE_KIND, upload.owner, upload.id, upload.expires_at)

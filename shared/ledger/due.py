@@ -10,7 +10,7 @@ import logging
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from shared.errors import DropbellError, EntityChangedError, EntityExistsError, EntityMissingError
 from shared.ports import Delete, Entity, Insert
@@ -40,6 +40,14 @@ class Due:
 
 type Work = Callable[[str, str], Awaitable[datetime | None]]
 """Looks at ``(owner, id)``; returns when to look again, None when there is nothing more to do."""
+
+
+class DueWriter(Protocol):
+    """Notes what has to be looked at later."""
+
+    async def put(self, kind: str, owner: str, id_: str, at: datetime, /) -> None:
+        """Note that ``id_`` has to be looked at; noting it twice for the same instant is the same note."""
+        ...
 
 
 class DueBook:

@@ -14,7 +14,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from shared.errors import (
     ConflictError,
@@ -30,6 +30,7 @@ from shared.ports import Delete, Entity, Insert, Replace
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shared.ledger.due import DueWriter
     from shared.ports import Change, Clock, TableStore, Value
 
 KIND = "request"
@@ -104,14 +105,6 @@ class IdempotencyPolicy:
 
     lease_seconds: float = 300
     kept_seconds: float = 24 * 3600
-
-
-class DueWriter(Protocol):
-    """Notes what has to be looked at later."""
-
-    async def put(self, kind: str, owner: str, id_: str, at: datetime) -> None:
-        """Have ``forget`` called for it at ``at``."""
-        ...
 
 
 class Verdict(Enum):

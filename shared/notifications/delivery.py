@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ from shared.notifications.delivery_record import (
 )
 from shared.notifications.message import DeliveryMessage
 from shared.notifications.subscription import SubscriptionStatus
+from shared.notifications.target_health import GO, Hold, Permission
 from shared.ports import Replace
 from shared.telemetry.events import Event, record
 from shared.telemetry.trace_context import TraceContext
@@ -42,8 +44,10 @@ if TYPE_CHECKING:
     from shared.notifications.channels import Channel
     from shared.notifications.retry_schedule import RetrySchedule
     from shared.notifications.subscription import ChannelKind, Subscription
+    from shared.notifications.target_guard import TargetGuard
     from shared.ports import Clock, Entity, MessageQueue, TableStore
 
+TARGET_FAILING = "the target has been failing; nothing was sent"
 LOOK_MARGIN_SECONDS = 1.0
 """Added to a lease's end before looking again, so that clocks need not agree; doubled at each look."""
 MAX_LOOK_MARGIN_SECONDS = 300.0
@@ -75,12 +79,14 @@ class Deliverer:
         channels: Mapping[ChannelKind, Channel],
         clock: Clock,
         policy: DeliveryPolicy,
+        guard: TargetGuard | None = None,
     ) -> None:
         self._tables = tables
         self._queue = queue
         self._channels = channels
         self._clock = clock
         self._policy = policy
+        self._guard = guard
 
     async def handle(self, body: bytes, *, enqueued_at: datetime | None = None) -> None:
         """Carry out one message from the queue.
@@ -143,19 +149,32 @@ class Deliverer:
         return deliveries.from_entity(entity), turn
 
     async def _send(self, delivery: Delivery, message: DeliveryMessage) -> None:
-        entity = await self._tables.get(delivery.owner, subscriptions.row_key(delivery.subscription_id))
+        entity = await self._tables.get(
+            delivery.subscription_partition, subscriptions.row_key(delivery.subscription_id)
+        )
         subscription = None if entity is None else subscriptions.from_entity(entity)
         if subscription is None or subscription.status is not SubscriptionStatus.ACTIVE:
-            await self._settle(
-                delivery, DeliveryStatus.SUPPRESSED, reason="the subscription is gone or disabled"
-            )
+            await self._settle(delivery, DeliveryStatus.SUPPRESSED, reason=_why_not(subscription))
             return
-        started_at = self._clock.now()
+        permission = GO if self._guard is None else await self._guard.may_send(subscription)
+        if not permission.allowed and not self._is_tried_all_the_same(delivery, permission):
+            await self._hold(delivery, message, subscription, permission)
+            return
         span = (TraceContext.parse(message.event.traceparent) or TraceContext.start()).child()
-        outcome = await self._channels[subscription.channel].deliver(
-            Notification(delivery.id, subscription, message.event, message.correlation_id, span.traceparent),
-            timeout_seconds=self._policy.attempt_timeout_seconds,
+        told = Notification(
+            delivery.id, subscription, message.event, message.correlation_id, span.traceparent
         )
+        lane = nullcontext(None) if self._guard is None else self._guard.lane(subscription)
+        async with lane as come_back_at:
+            started_at = self._clock.now()
+            if come_back_at is None:
+                outcome = await self._channels[subscription.channel].deliver(
+                    told, timeout_seconds=self._policy.attempt_timeout_seconds
+                )
+        if come_back_at is not None:
+            no_room = Permission(allowed=False, not_before=come_back_at, hold=Hold.PACE)
+            await self._hold(delivery, message, subscription, no_room)
+            return
         attempt = Attempt(
             number=delivery.attempt,
             started_at=started_at,
@@ -163,7 +182,9 @@ class Deliverer:
             outcome=_ATTEMPT_OUTCOMES[outcome.verdict],
             status_code=outcome.status_code,
             detail=outcome.detail,
+            answer_start=outcome.answer_start,
         )
+        await self._learn(subscription, outcome, permission)
         record(
             Event.DELIVERY_ATTEMPT,
             delivery_id=delivery.id,
@@ -176,8 +197,54 @@ class Deliverer:
             correlation_id=message.correlation_id,
         )
         await self._conclude(
-            replace(delivery, attempts=(*delivery.attempts, attempt)), message, subscription, outcome
+            replace(delivery, attempts=(*delivery.attempts, attempt), held_since=None),
+            message,
+            subscription,
+            outcome,
         )
+
+    def _is_tried_all_the_same(self, delivery: Delivery, permission: Permission) -> bool:
+        """Whether it is the last attempt and has waited as long as it may: nothing is given up untried."""
+        is_last = delivery.attempt_of_round >= self._policy.schedule.max_attempts
+        return (
+            is_last and permission.hold is Hold.FAILING and self._clock.now() >= self._patience_ends(delivery)
+        )
+
+    def _patience_ends(self, delivery: Delivery) -> datetime:
+        patience_seconds = self._policy.schedule.patience_seconds(delivery.attempt_of_round)
+        return (delivery.held_since or self._clock.now()) + timedelta(seconds=patience_seconds)
+
+    async def _hold(
+        self, delivery: Delivery, message: DeliveryMessage, subscription: Subscription, permission: Permission
+    ) -> None:
+        """Have the attempt wait for its target; one that has waited as long as it may counts as failed."""
+        now = self._clock.now()
+        not_before = permission.not_before or now
+        held_since = delivery.held_since
+        if permission.hold is Hold.FAILING:
+            held_since = held_since or now
+            gives_up_at = self._patience_ends(delivery)
+            if now >= gives_up_at:
+                held = Attempt(delivery.attempt, now, 0, AttemptOutcome.HELD, detail=TARGET_FAILING)
+                outcome = Outcome(Verdict.TRY_AGAIN, TARGET_FAILING)
+                failed = replace(delivery, attempts=(*delivery.attempts, held), held_since=None)
+                await self._conclude(failed, message, subscription, outcome)
+                return
+            not_before = min(not_before, gives_up_at)
+        waiting = replace(
+            delivery.moved_to(DeliveryStatus.RETRYING), next_attempt_at=not_before, held_since=held_since
+        )
+        await self._write(waiting)
+        again = message.for_attempt(delivery.attempt).for_another_time()
+        await self._queue.send([again.to_queue(not_before=not_before)])
+
+    async def _learn(self, subscription: Subscription, outcome: Outcome, permission: Permission) -> None:
+        """Tell the guard how it went; a target that has failed for days is given up."""
+        if self._guard is None:
+            return
+        report = await self._guard.told(subscription, outcome, permission)
+        if report.gave_up:
+            await self._disable(subscription, "the target has been failing for days")
 
     async def _conclude(
         self, delivery: Delivery, message: DeliveryMessage, subscription: Subscription, outcome: Outcome
@@ -186,11 +253,11 @@ class Deliverer:
             await self._settle(delivery, DeliveryStatus.DELIVERED)
             return
         if outcome.target_gone:
-            await self._disable(subscription)
+            await self._disable(subscription, "the target is gone (410)")
         delay_seconds = None
         if outcome.verdict is Verdict.TRY_AGAIN:
             delay_seconds = self._policy.schedule.delay_seconds(
-                delivery.attempt,
+                delivery.attempt_of_round,
                 chance=random.random(),  # noqa: S311 - spreads load, guards nothing
                 retry_after_seconds=outcome.retry_after_seconds,
             )
@@ -265,10 +332,15 @@ class Deliverer:
         except EntityMissingError:
             return  # the file was deleted meanwhile
 
-    async def _disable(self, subscription: Subscription) -> None:
+    async def _disable(self, subscription: Subscription, reason: str) -> None:
+        """End the subscription; ``reason`` is what its owner reads, and a record for the operators."""
+
         def decide(entity: Entity) -> tuple[Entity | None, None]:
             present = subscriptions.from_entity(entity)
-            return subscriptions.to_entity(replace(present, status=SubscriptionStatus.DISABLED)), None
+            if present.status is SubscriptionStatus.DISABLED:
+                return None, None
+            disabled = present.moved_to(SubscriptionStatus.DISABLED, self._clock.now(), reason=reason)
+            return subscriptions.to_entity(disabled), None
 
         try:
             await conditional.update(
@@ -276,6 +348,12 @@ class Deliverer:
             )
         except EntityMissingError:
             return
+        record(
+            Event.SUBSCRIPTION_DISABLED,
+            level=logging.WARNING,
+            subscription_id=subscription.id,
+            reason=reason,
+        )
 
     def _skip(self, message: DeliveryMessage, reason: str) -> None:
         record(
@@ -286,3 +364,10 @@ class Deliverer:
             correlation_id=message.correlation_id,
             reason=reason,
         )
+
+
+def _why_not(subscription: Subscription | None) -> str:
+    """Why nothing is sent, for the delivery's row."""
+    return (
+        "the subscription is gone" if subscription is None else f"the subscription is {subscription.status}"
+    )

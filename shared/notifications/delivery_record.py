@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
+from shared.files.events import EventType
 from shared.files.file import newest_first
 from shared.ports import Entity, Value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from shared.notifications.subscription import EventType
 
 
 class DeliveryStatus(StrEnum):
@@ -26,6 +25,9 @@ class DeliveryStatus(StrEnum):
                     │  ▲   ├────▶ dead
                     ▼  │   └────▶ suppressed
                    retrying
+
+    What is settled (the three on the right) comes back to ``queued`` by a redrive, which begins a new round
+    of attempts.
     """
 
     QUEUED = "queued"
@@ -53,11 +55,16 @@ TRANSITIONS: Mapping[DeliveryStatus, frozenset[DeliveryStatus]] = {
             DeliveryStatus.SUPPRESSED,
         }
     ),
-    DeliveryStatus.DELIVERED: frozenset(),
-    DeliveryStatus.DEAD: frozenset(),
-    DeliveryStatus.SUPPRESSED: frozenset(),
+    DeliveryStatus.DELIVERED: frozenset({DeliveryStatus.QUEUED}),
+    DeliveryStatus.DEAD: frozenset({DeliveryStatus.QUEUED}),
+    DeliveryStatus.SUPPRESSED: frozenset({DeliveryStatus.QUEUED}),
 }
-SETTLED = frozenset(status for status, following in TRANSITIONS.items() if not following)
+SETTLED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.DEAD, DeliveryStatus.SUPPRESSED})
+"""Nothing follows by itself, only when somebody asks for a redrive."""
+
+MAX_ATTEMPTS_CARRIED = 10
+"""Attempts of earlier rounds that a redrive keeps in the row, the latest; a property holds 32 Ki characters
+(https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model)."""
 
 
 class AttemptOutcome(StrEnum):
@@ -68,6 +75,8 @@ class AttemptOutcome(StrEnum):
     """It may go better later."""
     REJECTED = "rejected"
     """It will never go."""
+    HELD = "held"
+    """Nothing was sent: the target has been failing, and others find out whether it still is."""
     INTERRUPTED = "interrupted"
     """The worker was gone before it could say."""
 
@@ -82,6 +91,8 @@ class Attempt:
     outcome: AttemptOutcome
     status_code: int | None = None
     detail: str | None = None
+    answer_start: str | None = None
+    """The first characters of the target's answer, for the owner's eyes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,7 @@ class Delivery:
     subscription_id: str
     status: DeliveryStatus
     attempt: int
-    """The number of the attempt that is due or under way, from 1."""
+    """The number of the attempt that is due or under way, from 1; it goes on over redrives."""
     epoch: int
     """Counts the claims; a worker whose epoch is behind has been overtaken."""
     created_at: datetime
@@ -106,7 +117,27 @@ class Delivery:
     next_attempt_at: datetime | None = None
     settled_at: datetime | None = None
     reason: str | None = None
+    first_attempt: int = 1
+    """The number of this round's first attempt; a redrive begins a round, and the retry schedule anew."""
+    redrives: int = 0
+    redriven_at: datetime | None = None
+    redriven_by: str | None = None
+    """Who asked for the latest redrive."""
+    held_since: datetime | None = None
+    """Since when the attempt that is due has been waiting for a failing target."""
+    subscription_owner: str = ""
+    """The partition of the subscription; empty when it is the delivery's own."""
     etag: str = ""
+
+    @property
+    def subscription_partition(self) -> str:
+        """Where its subscription is."""
+        return self.subscription_owner or self.owner
+
+    @property
+    def attempt_of_round(self) -> int:
+        """``attempt`` as the retry schedule counts it: from 1 in every round."""
+        return self.attempt - self.first_attempt + 1
 
     def moved_to(self, status: DeliveryStatus) -> Delivery:
         """The delivery in its next state; raises ValueError for a step that the table does not allow."""
@@ -115,12 +146,46 @@ class Delivery:
         return replace(self, status=status, lease_ends_at=None, next_attempt_at=None)
 
 
-def delivery_id(file_id: str, event_type: EventType, subscription_id: str) -> str:
+def requeued(delivery: Delivery, now: datetime, by: str) -> Delivery:
+    """A settled delivery put back for another round, as ``by`` asked.
+
+    The new attempt's number has never been used, so its message's id has not either: the queue's duplicate
+    detection lets it through. Raises ValueError for a delivery that is not settled.
+    """
+    following = delivery.attempt + 1
+    return replace(
+        delivery.moved_to(DeliveryStatus.QUEUED),
+        attempt=following,
+        first_attempt=following,
+        attempts=tuple(delivery.attempts[-MAX_ATTEMPTS_CARRIED:]),
+        redrives=delivery.redrives + 1,
+        redriven_at=now,
+        redriven_by=by,
+        settled_at=None,
+        reason=None,
+    )
+
+
+def delivery_id(
+    file_id: str, event_type: EventType, subscription_id: str, *, revision: int | None = None
+) -> str:
     """Made of what it is about, so that whoever fans out the same event makes the same delivery.
+
+    A change happens once in each revision, everything else once in a file's life.
 
     Free of full stops: it becomes the ``webhook-id``, and Standard Webhooks joins the signed parts with them.
     """
-    return f"{file_id}_{event_type.value.replace('.', '-')}_{subscription_id}"
+    what = event_type.value.replace(".", "-")
+    if event_type is EventType.FILE_UPDATED and revision is not None:
+        what += f"-{revision}"
+    return f"{file_id}_{what}_{subscription_id}"
+
+
+def is_about(delivery: Delivery, event_type: EventType) -> bool:
+    """Whether the delivery tells of such an event."""
+    what = delivery.id.split("_")[1]
+    name = event_type.value.replace(".", "-")
+    return what == name or what.startswith(f"{name}-")
 
 
 def row_key(file_id: str, delivery: str) -> str:
@@ -144,7 +209,7 @@ class Turn(Enum):
     FINISH = "finish"
     """Nothing to do: settled already, or this message is behind."""
     SCHEDULE_NEXT = "schedule next"
-    """The next attempt is decided but its message may be missing: send it (again)."""
+    """The attempt that is due has another message, which may be missing: send it (again)."""
     LOOK_LATER = "look later"
     """Another worker's lease still runs: come back at its end."""
     DEAD_LETTER = "dead-letter"
@@ -156,12 +221,15 @@ def take_turn(
 ) -> tuple[Delivery | None, Turn]:
     """Decide what the holder of the message for ``attempt`` may do; the new row where it makes a claim."""
     match delivery.status:
+        case DeliveryStatus.QUEUED | DeliveryStatus.RETRYING if attempt < delivery.attempt:
+            return None, Turn.SCHEDULE_NEXT
+        case _ if attempt < delivery.first_attempt:
+            # A message from before a redrive: whatever became of the delivery since is not its concern.
+            return None, Turn.FINISH
         case DeliveryStatus.DEAD:
             return None, Turn.DEAD_LETTER
         case DeliveryStatus.DELIVERED | DeliveryStatus.SUPPRESSED:
             return None, Turn.FINISH
-        case DeliveryStatus.RETRYING if attempt < delivery.attempt:
-            return None, Turn.SCHEDULE_NEXT
         case DeliveryStatus.DELIVERING if delivery.lease_ends_at is not None and now < delivery.lease_ends_at:
             return None, Turn.LOOK_LATER
         case DeliveryStatus.DELIVERING:
@@ -194,7 +262,7 @@ def _take_over(
     claimed = _claim(delivery, now, lease_seconds)
     if delivery.attempt not in {attempt.number for attempt in delivery.attempts}:
         claimed = replace(claimed, attempts=(*delivery.attempts, interrupted))
-    if delivery.attempt >= max_attempts:
+    if delivery.attempt_of_round >= max_attempts:
         return claimed, Turn.GIVE_UP
     return replace(claimed, attempt=delivery.attempt + 1), Turn.SEND
 
@@ -216,6 +284,12 @@ def to_entity(delivery: Delivery) -> Entity:
         "next_attempt_at": delivery.next_attempt_at,
         "settled_at": delivery.settled_at,
         "reason": delivery.reason,
+        "first_attempt": delivery.first_attempt,
+        "redrives": delivery.redrives,
+        "redriven_at": delivery.redriven_at,
+        "redriven_by": delivery.redriven_by,
+        "held_since": delivery.held_since,
+        "subscription_owner": delivery.subscription_owner or None,
     }
     return Entity(
         delivery.owner,
@@ -244,6 +318,12 @@ def from_entity(entity: Entity) -> Delivery:
         next_attempt_at=_instant(values, "next_attempt_at"),
         settled_at=_instant(values, "settled_at"),
         reason=str(values["reason"]) if "reason" in values else None,
+        first_attempt=int(str(values.get("first_attempt", 1))),
+        redrives=int(str(values.get("redrives", 0))),
+        redriven_at=_instant(values, "redriven_at"),
+        redriven_by=str(values["redriven_by"]) if "redriven_by" in values else None,
+        held_since=_instant(values, "held_since"),
+        subscription_owner=str(values.get("subscription_owner", "")),
         etag=entity.etag,
     )
 
@@ -270,13 +350,14 @@ def _attempt_to_json(attempt: Attempt) -> dict[str, str | int]:
         "outcome": attempt.outcome.value,
         "status_code": attempt.status_code,
         "detail": attempt.detail,
+        "answer_start": attempt.answer_start,
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _attempt_from_json(fields: Mapping[str, str | int]) -> Attempt:
     status_code = fields.get("status_code")
-    detail = fields.get("detail")
+    detail, answer_start = fields.get("detail"), fields.get("answer_start")
     return Attempt(
         number=int(fields["number"]),
         started_at=datetime.fromisoformat(str(fields["started_at"])),
@@ -284,4 +365,10 @@ def _attempt_from_json(fields: Mapping[str, str | int]) -> Attempt:
         outcome=AttemptOutcome(str(fields["outcome"])),
         status_code=None if status_code is None else int(status_code),
         detail=None if detail is None else str(detail),
+        answer_start=None if answer_start is None else str(answer_start),
     )
+
+
+def is_under_way(entity: Entity) -> bool:
+    """Whether the row is that of a delivery that is not settled."""
+    return entity.row_key.startswith("delivery|") and entity.values["status"] not in SETTLED

@@ -19,6 +19,7 @@ from shared.ledger.ranges import rows
 from shared.notifications import delivery_record as deliveries
 from shared.notifications import subscription as subscriptions
 from shared.notifications.delivery_record import Delivery, DeliveryStatus
+from shared.notifications.filter import FilterSubject, compile_filter
 from shared.notifications.message import DeliveryMessage, file_event
 from shared.notifications.subscription import EventType
 from shared.ports import MAX_TRANSACTION_CHANGES, Insert, Replace
@@ -44,17 +45,33 @@ class Arrivals(Protocol):
         ...
 
 
+class HistoryNotes(Protocol):
+    """Sees to it that deliveries are forgotten in time."""
+
+    async def note(self, owner: str, file_id: str) -> None:
+        """To be called before their rows are written."""
+        ...
+
+
 class FanOut:
     """Turns a stored file into deliveries and messages."""
 
     def __init__(
-        self, arrivals: Arrivals, tables: TableStore, queue: MessageQueue, clock: Clock, *, public_url: str
+        self,
+        arrivals: Arrivals,
+        tables: TableStore,
+        queue: MessageQueue,
+        clock: Clock,
+        *,
+        public_url: str,
+        history: HistoryNotes | None = None,
     ) -> None:
         self._arrivals = arrivals
         self._tables = tables
         self._queue = queue
         self._clock = clock
         self._public_url = public_url
+        self._history = history
 
     async def announce(self, blob_name: str) -> None:
         """Carry out what a BlobCreated event asks for; safe to run any number of times, also at once."""
@@ -62,16 +79,34 @@ class FanOut:
         if file is None:
             return
         pending = await self._announced(file)
-        messages = [self._message(file, delivery) for delivery in pending]
-        if messages:
-            await self._queue.send([message.to_queue() for message in messages])
+        await self._send(file, EventType.FILE_STORED, pending)
         record(
             Event.FILE_ANNOUNCED,
             file_id=file.id,
             trace_id=file.trace_id,
             correlation_id=file.correlation_id,
-            deliveries=len(messages),
+            deliveries=len(pending),
         )
+
+    async def tell(self, file: File, event_type: EventType) -> None:
+        """Make and send the deliveries of any other event; safe to run again, as ``announce`` is."""
+        for tries_left in reversed(range(MAX_TRIES)):
+            wanted = [
+                self._delivery(file, event_type, each) for each in await self._wanting(file, event_type)
+            ]
+            known = {delivery.id: delivery for delivery in await deliveries_of(self._tables, file)}
+            missing = [delivery for delivery in wanted if delivery.id not in known]
+            await self._note(file, missing)
+            try:
+                for some in batched(missing, MAX_TRANSACTION_CHANGES, strict=False):
+                    await self._tables.apply([Insert(deliveries.to_entity(delivery)) for delivery in some])
+            except EntityExistsError:
+                if not tries_left:
+                    raise
+            else:
+                made = [*missing, *(known[each.id] for each in wanted if each.id in known)]
+                await self._send(file, event_type, _queued(made))
+                return
 
     async def look(self, owner: str, file_id: str) -> datetime | None:
         """See to a file whose event should have come by now: announce it if it has not been.
@@ -94,14 +129,20 @@ class FanOut:
     async def _announced(self, file: File) -> Sequence[Delivery]:
         """Make the deliveries unless they are there; returns those whose message may have to be sent."""
         for tries_left in reversed(range(MAX_TRIES)):
-            known = await deliveries_of(self._tables, file)
+            known = [
+                delivery
+                for delivery in await deliveries_of(self._tables, file)
+                if deliveries.is_about(delivery, EventType.FILE_STORED)
+            ]
             if file.status is not FileStatus.STORED:
                 return _queued(known)
-            wanted = [self._delivery(file, subscription) for subscription in await self._wanting(file)]
+            stored = EventType.FILE_STORED
+            wanted = [self._delivery(file, stored, each) for each in await self._wanting(file, stored)]
             made = {delivery.id for delivery in known}
             missing = [delivery for delivery in wanted if delivery.id not in made]
             status = FileStatus.ANNOUNCED if wanted or known else FileStatus.SETTLED
             mark = file.moved_to(status, self._clock.now())
+            await self._note(file, missing)
             try:
                 for changes in transactions(missing, mark):
                     await self._tables.apply(changes)
@@ -113,34 +154,53 @@ class FanOut:
                 return [*missing, *_queued(known)]
         raise AssertionError("unreachable: the last lost race raises")
 
-    async def _wanting(self, file: File) -> Sequence[Subscription]:
-        first, end = subscriptions.ROW_KEYS
-        everyone = rows(self._tables, file.owner, first_row_key=first, end_row_key=end)
-        found = [subscriptions.from_entity(entity) async for entity in everyone]
-        return [subscription for subscription in found if subscription.wants(EventType.FILE_STORED)]
+    async def _note(self, file: File, missing: Sequence[Delivery]) -> None:
+        if missing and self._history is not None:
+            await self._history.note(file.owner, file.id)
 
-    def _delivery(self, file: File, subscription: Subscription) -> Delivery:
+    async def _wanting(self, file: File, event_type: EventType) -> Sequence[Subscription]:
+        """Subscriptions of the owner, and those of the whole tenant, that want to be told."""
+        first, end = subscriptions.ROW_KEYS
+        subject = FilterSubject(file.name, file.content_type, file.size_bytes, file.labels, file.owner)
+        found = []
+        for partition in (file.owner, *([file.tenant] if file.tenant else [])):
+            async for entity in rows(self._tables, partition, first_row_key=first, end_row_key=end):
+                each = subscriptions.from_entity(entity)
+                if each.wants(event_type) and (
+                    each.filter is None or compile_filter(each.filter).matches(subject)
+                ):
+                    found.append(each)
+        return found
+
+    def _delivery(self, file: File, event_type: EventType, subscription: Subscription) -> Delivery:
         return Delivery(
-            id=deliveries.delivery_id(file.id, EventType.FILE_STORED, subscription.id),
+            id=deliveries.delivery_id(file.id, event_type, subscription.id, revision=file.revision),
             owner=file.owner,
             file_id=file.id,
             subscription_id=subscription.id,
+            subscription_owner=subscription.owner if subscription.owner != file.owner else "",
             status=DeliveryStatus.QUEUED,
             attempt=1,
             epoch=0,
             created_at=self._clock.now(),
         )
 
-    def _message(self, file: File, delivery: Delivery) -> DeliveryMessage:
-        return DeliveryMessage(
-            owner=file.owner,
-            file_id=file.id,
-            subscription_id=delivery.subscription_id,
-            delivery_id=delivery.id,
-            attempt=delivery.attempt,
-            correlation_id=file.correlation_id,
-            event=file_event(file, EventType.FILE_STORED, source=self._public_url),
-        )
+    async def _send(self, file: File, event_type: EventType, pending: Sequence[Delivery]) -> None:
+        event = file_event(file, event_type, source=self._public_url)
+        messages = [
+            DeliveryMessage(
+                owner=file.owner,
+                file_id=file.id,
+                subscription_id=delivery.subscription_id,
+                delivery_id=delivery.id,
+                attempt=delivery.attempt,
+                correlation_id=file.correlation_id,
+                event=event,
+            )
+            for delivery in pending
+        ]
+        if messages:
+            await self._queue.send([message.to_queue() for message in messages])
 
 
 def _queued(found: Sequence[Delivery]) -> Sequence[Delivery]:

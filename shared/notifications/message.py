@@ -10,11 +10,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from shared.errors import DeadLetterError
 from shared.files.file import is_file_id
+from shared.notifications.subscription import EventType
 from shared.ports import QueueMessage
 
 if TYPE_CHECKING:
     from shared.files.file import File
-    from shared.notifications.subscription import EventType
 
 SCHEMA_VERSION: Literal[1] = 1
 EVENT_TYPE_PREFIX = "dropbell."
@@ -40,14 +40,16 @@ class CloudEvent(BaseModel):
 def file_event(file: File, event_type: EventType, *, source: str) -> CloudEvent:
     """The event that tells of ``file``: facts and a link that needs a token, no bytes.
 
-    ``source`` is the public base URL of the service. The same file gives the same event, whoever makes it.
+    ``source`` is the public base URL of the service. The same file in the same state gives the same event,
+    whoever makes it.
     """
+    revision = f".{file.revision}" if event_type is EventType.FILE_UPDATED else ""
     return CloudEvent(
-        id=f"{file.id}.{event_type.value}",
+        id=f"{file.id}.{event_type.value}{revision}",
         source=source,
         type=f"{EVENT_TYPE_PREFIX}{event_type.value}{EVENT_TYPE_SUFFIX}",
         subject=file.id,
-        time=file.stored_at.astimezone(UTC),
+        time=(file.stored_at if event_type is EventType.FILE_STORED else file.updated_at).astimezone(UTC),
         traceparent=file.traceparent,
         data={
             "file": {
@@ -55,12 +57,13 @@ def file_event(file: File, event_type: EventType, *, source: str) -> CloudEvent:
                 "name": file.name,
                 "content_type": file.content_type,
                 "size_bytes": file.size_bytes,
-                "sha256": file.sha256,
+                "sha256": file.sha256 or None,
                 "labels": dict(file.labels),
                 "created_at": file.accepted_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
                 "trace_id": file.trace_id,
                 "correlation_id": file.correlation_id,
                 "url": f"{source.rstrip('/')}/api/v1/files/{file.id}",
+                **({"reason": file.reason} if file.reason else {}),
             }
         },
     )
@@ -113,6 +116,10 @@ class DeliveryMessage(BaseModel):
     def for_attempt(self, attempt: int) -> DeliveryMessage:
         """The message of another attempt of the same delivery."""
         return self.model_copy(update={"attempt": attempt, "looks": 0})
+
+    def for_another_time(self) -> DeliveryMessage:
+        """The message of the same attempt, which has not been made yet; its id has never been used."""
+        return self.model_copy(update={"looks": max(self.looks, 1)})
 
     def for_look(self) -> DeliveryMessage:
         """The message that comes back later to look again."""

@@ -27,6 +27,13 @@ class RetrySchedule:
         """How often a delivery is tried at the most."""
         return len(self.delays_seconds) + 1
 
+    def patience_seconds(self, attempt: int) -> float:
+        """How long attempt number ``attempt`` (from 1) may wait for a failing target, then it has failed.
+
+        As long as the next attempt would wait, so that a delivery ends after twice the schedule at most.
+        """
+        return self.delays_seconds[min(attempt, len(self.delays_seconds)) - 1] if self.delays_seconds else 0.0
+
     def delay_seconds(
         self, failed_attempt: int, *, chance: float, retry_after_seconds: float | None = None
     ) -> float | None:

@@ -28,6 +28,8 @@ class Event(StrEnum):
     QUOTA_EXCEEDED = "dropbell.quota.exceeded"
     UPLOAD_ENDED = "dropbell.upload.ended"
     FILE_REJECTED = "dropbell.file.rejected"
+    SUBSCRIPTION_DISABLED = "dropbell.subscription.disabled"
+    AUDIT = "dropbell.audit"
     SIGNING_KEYS_STALE = "dropbell.signing_keys.stale"
 
 

@@ -30,7 +30,13 @@ from shared.notifications.fan_out import FanOut
 from shared.notifications.message import DeliveryMessage
 from shared.notifications.retry_schedule import RetrySchedule
 from shared.notifications.sealed_secret import SecretBox, new_secret
-from shared.notifications.subscription import ChannelKind, EventType, Subscription, SubscriptionStatus
+from shared.notifications.subscription import (
+    ChannelKind,
+    EventType,
+    SealedSecret,
+    Subscription,
+    SubscriptionStatus,
+)
 from shared.ports import Insert
 from tests.faults.fragile import (
     CRASH,
@@ -145,8 +151,9 @@ class World:
                 target=f"https://{number}.example/hook",
                 events=frozenset({EventType.FILE_STORED}),
                 status=SubscriptionStatus.ACTIVE,
-                sealed_secret=secret_box.seal(secret, subscription_id=id_),
+                secrets=(SealedSecret(secret_box.seal(secret, subscription_id=id_)),),
                 created_at=self.clock.now(),
+                updated_at=self.clock.now(),
             )
             _at_once(self.tables.apply([Insert(subscriptions.to_entity(made))]))
 

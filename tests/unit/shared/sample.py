@@ -21,12 +21,19 @@ from shared.notifications.fan_out import FanOut
 from shared.notifications.message import DeliveryMessage, file_event
 from shared.notifications.retry_schedule import RetrySchedule
 from shared.notifications.sealed_secret import SecretBox
-from shared.notifications.subscription import ChannelKind, EventType, Subscription, SubscriptionStatus
+from shared.notifications.subscription import (
+    ChannelKind,
+    EventType,
+    SealedSecret,
+    Subscription,
+    SubscriptionStatus,
+)
 from shared.ports import Insert
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from shared.notifications.target_guard import TargetGuard
     from shared.ports import MessageQueue, TableStore
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -72,8 +79,9 @@ def subscription(number: int = 1, **changes: Any) -> Subscription:
         target=f"https://receiver.example/{number}",
         events=frozenset({EventType.FILE_STORED}),
         status=SubscriptionStatus.ACTIVE,
-        sealed_secret=SECRET_BOX.seal(SECRET, subscription_id=id_),
+        secrets=(SealedSecret(SECRET_BOX.seal(SECRET, subscription_id=id_)),),
         created_at=NOW,
+        updated_at=NOW,
     )
     return replace(made, **changes)
 
@@ -91,6 +99,22 @@ def delivery(number: int = 1, **changes: Any) -> Delivery:
         created_at=NOW,
     )
     return replace(made, **changes)
+
+
+def file_id_of(number: int) -> str:
+    """One of many files."""
+    return f"{FILE_ID[:-4]}{number:04x}"
+
+
+def delivery_of(number: int) -> Delivery:
+    """The delivery of that file to the first subscription."""
+    id_ = deliveries.delivery_id(file_id_of(number), EventType.FILE_STORED, f"{1:032x}")
+    return delivery(id=id_, file_id=file_id_of(number))
+
+
+def message_of(number: int) -> DeliveryMessage:
+    """The message of that delivery."""
+    return message(file_id=file_id_of(number), delivery_id=delivery_of(number).id)
 
 
 def message(number: int = 1, **changes: Any) -> DeliveryMessage:
@@ -152,9 +176,14 @@ class World:
         )
         return FanOut(publication, self.tables, self.queue, self.clock, public_url=PUBLIC_URL)
 
-    def deliverer(self, policy: DeliveryPolicy = POLICY) -> Deliverer:
+    def deliverer(self, policy: DeliveryPolicy = POLICY, guard: TargetGuard | None = None) -> Deliverer:
         channels = {ChannelKind.WEBHOOK: WebhookChannel(self.sender, SECRET_BOX, self.clock)}
-        return Deliverer(self.tables, self.queue, channels, self.clock, policy)
+        return Deliverer(self.tables, self.queue, channels, self.clock, policy, guard)
+
+    async def subscription(self, number: int = 1) -> Subscription:
+        entity = await self.memory.get(OWNER, subscriptions.row_key(f"{number:032x}"))
+        assert entity is not None
+        return subscriptions.from_entity(entity)
 
     async def file(self, file_id: str = FILE_ID) -> File | None:
         entity = await self.memory.get(OWNER, files.row_key(file_id))

@@ -37,7 +37,7 @@ def test_each_collaborator_is_built_once_and_only_when_it_is_needed() -> None:
 def test_settings_reach_what_they_are_for() -> None:
     app = Portal().app
     assert app.target_policy.check_url("http://127.0.0.1:1/").allowed_by_name
-    assert set(app.channels) == {ChannelKind.WEBHOOK}
+    assert set(app.channels) == {ChannelKind.WEBHOOK, ChannelKind.CHAT}
 
 
 async def test_shallow_health_needs_no_settings_and_no_services() -> None:
