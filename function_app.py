@@ -34,6 +34,16 @@ async def get_shared_content(req: Request) -> Response:
     return await application().answer_open("get_shared_content", req)
 
 
+@app.route("v1/unsubscribe/{token}", methods=["GET"])
+async def show_unsubscribe(req: Request) -> Response:
+    return await application().answer_open("show_unsubscribe", req)
+
+
+@app.route("v1/unsubscribe/{token}", methods=["POST"])
+async def unsubscribe(req: Request) -> Response:
+    return await application().answer_open("unsubscribe", req)
+
+
 @app.route("{*path}", methods=["OPTIONS"])
 async def options(req: Request) -> Response:
     return await application().answer_open("options", req)
@@ -72,6 +82,21 @@ async def get_content(req: Request) -> Response:
 @app.route("v1/files/{file_id}/deliveries", methods=["GET"])
 async def list_deliveries(req: Request) -> Response:
     return await application().answer("list_deliveries", req)
+
+
+@app.route("v1/files/{file_id}/events", methods=["GET"])
+async def watch_file(req: Request) -> Response:
+    return await application().answer("watch_file", req)
+
+
+@app.route("v1/deliveries", methods=["GET"])
+async def list_own_deliveries(req: Request) -> Response:
+    return await application().answer("list_own_deliveries", req)
+
+
+@app.route("v1/deliveries/{delivery_id}", methods=["GET"])
+async def get_delivery(req: Request) -> Response:
+    return await application().answer("get_delivery", req)
 
 
 @app.route("v1/files/{file_id}/share-links", methods=["POST"])
@@ -132,6 +157,56 @@ async def create_subscription(req: Request) -> Response:
 @app.route("v1/subscriptions/{subscription_id}", methods=["GET"])
 async def get_subscription(req: Request) -> Response:
     return await application().answer("get_subscription", req)
+
+
+@app.route("v1/subscriptions", methods=["GET"])
+async def list_subscriptions(req: Request) -> Response:
+    return await application().answer("list_subscriptions", req)
+
+
+@app.route("v1/subscriptions/{subscription_id}", methods=["PATCH"])
+async def update_subscription(req: Request) -> Response:
+    return await application().answer("update_subscription", req)
+
+
+@app.route("v1/subscriptions/{subscription_id}", methods=["DELETE"])
+async def delete_subscription(req: Request) -> Response:
+    return await application().answer("delete_subscription", req)
+
+
+@app.route("v1/subscriptions/{subscription_id}/rotate-secret", methods=["POST"])
+async def rotate_secret(req: Request) -> Response:
+    return await application().answer("rotate_secret", req)
+
+
+@app.route("v1/subscriptions/{subscription_id}/test", methods=["POST"])
+async def test_subscription(req: Request) -> Response:
+    return await application().answer("test_subscription", req)
+
+
+@app.route("v1/subscriptions/{subscription_id}/verify", methods=["POST"])
+async def verify_subscription(req: Request) -> Response:
+    return await application().answer("verify_subscription", req)
+
+
+@app.route("v1/deliveries/{delivery_id}/redeliver", methods=["POST"])
+async def redeliver(req: Request) -> Response:
+    return await application().answer("redeliver", req)
+
+
+@app.route("v1/operations/dead-letters", methods=["GET"])
+async def list_dead_letters(req: Request) -> Response:
+    return await application().answer("list_dead_letters", req)
+
+
+@app.route("v1/operations/dead-letters/redrive", methods=["POST"])
+async def redrive_dead_letters(req: Request) -> Response:
+    return await application().answer("redrive_dead_letters", req)
+
+
+@app.route("v1/operations/dead-letters/discard", methods=["POST"])
+async def discard_dead_letters(req: Request) -> Response:
+    return await application().answer("discard_dead_letters", req)
 
 
 @app.blob_trigger(

@@ -226,6 +226,7 @@ class Stack:
             "DROPBELL_MAX_FILE_BYTES": str(MAX_FILE_BYTES),
             "DROPBELL_MAX_REQUEST_BYTES": str(MAX_FILE_BYTES),
             "DROPBELL_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:*,http://localhost:*",
+            "DROPBELL_MAIL_FROM": "dropbell@localhost.localdomain",
             "DROPBELL_SWEEP_SCHEDULE": "*/10 * * * * *",
             "DROPBELL_WEBHOOK_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
             "DROPBELL_SECRETS_KEY": SECRETS_KEY,
@@ -241,6 +242,9 @@ class Stack:
             "DROPBELL_TOKEN_ISSUER": self.addresses.issuer,
             "DROPBELL_TOKEN_AUDIENCES": DIRECTORY["api"]["client_id"],
             "DROPBELL_PUBLIC_URL": self.addresses.api,
+            "DROPBELL_SMTP_HOST": LOOPBACK,
+            "DROPBELL_SMTP_PORT": str(self._ports.inbox_smtp),
+            "DROPBELL_SMTP_SECURITY": "none",
         }
         return {name: os.environ.get(name, value) for name, value in defaults.items()} | fixed
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from shared.files.catalogue import Catalogue
     from shared.files.content_policy import ContentPolicy
     from shared.files.direct import DirectUploads
+    from shared.files.events import EventType, EventWriter
+    from shared.files.file import File
     from shared.files.intake import Intake
     from shared.files.publication import Publication
     from shared.files.quota import Quota
@@ -38,24 +40,45 @@ if TYPE_CHECKING:
     from shared.ledger.signed_token import Signer
     from shared.notifications.channels import Channel
     from shared.notifications.channels.target_policy import TargetPolicy
+    from shared.notifications.channels.webhook import WebhookChannel
+    from shared.notifications.dead_letters import DeadLetters
     from shared.notifications.delivery import Deliverer
     from shared.notifications.fan_out import FanOut
+    from shared.notifications.happenings import Happenings
+    from shared.notifications.history import History
+    from shared.notifications.redelivery import Redelivery
     from shared.notifications.sealed_secret import SecretBox
+    from shared.notifications.subscribing import Subscribing
     from shared.notifications.subscription import ChannelKind
-    from shared.ports import BlobStore, Clock, HttpSender, JsonSource, MessageQueue, TableStore, UrlSigner
+    from shared.notifications.target_guard import TargetGuard
+    from shared.notifications.unsubscribing import Unsubscribing
+    from shared.ports import (
+        BlobStore,
+        Clock,
+        DeadLetterQueue,
+        HttpSender,
+        JsonSource,
+        MailSender,
+        MessageQueue,
+        TableStore,
+        UrlSigner,
+    )
     from shared.settings import Settings
     from shared.web.call import Call, Front
     from shared.web.catalogue import CatalogueRoutes
     from shared.web.content import ContentRoutes
     from shared.web.cross_origin import CrossOrigin
+    from shared.web.dead_letters import DeadLetterRoutes, DeliveryActionRoutes
     from shared.web.deliveries import DeliveryRoutes
     from shared.web.direct_uploads import DirectUploadRoutes
     from shared.web.documentation import Documentation
+    from shared.web.file_events import FileEventRoutes, StreamPolicy
     from shared.web.health import Health
     from shared.web.one_request import OneRequest
     from shared.web.rate_limit import RateLimiter
     from shared.web.share_links import ShareLinkRoutes
     from shared.web.subscriptions import SubscriptionRoutes
+    from shared.web.unsubscribe import UnsubscribeRoutes
     from shared.web.uploads import UploadRoutes
 
     type Work = Callable[[Call], Awaitable[Response]]
@@ -107,6 +130,19 @@ class Application:
     def queue(self) -> MessageQueue:
         """The notifications queue."""
         return self._service_bus_queue
+
+    @cached_property
+    def dead_letter_queue(self) -> DeadLetterQueue:
+        """The notifications queue's dead-letter queue."""
+        from shared.adapters.dead_letters import ServiceBusDeadLetters
+
+        settings = self.settings
+        return ServiceBusDeadLetters.connect(
+            settings.queue,
+            connection_string=settings.service_bus.get_secret_value() if settings.service_bus else None,
+            namespace=settings.service_bus_namespace,
+            credential=None if settings.service_bus else self._credential(settings.service_bus_client_id),
+        )
 
     @cached_property
     def json_source(self) -> JsonSource:
@@ -196,6 +232,11 @@ class Application:
         return DueBook(self.tables, self.clock)
 
     @cached_property
+    def events(self) -> EventWriter:
+        """Tells of what happens to files; built when the first thing happens, as the fan-out needs files."""
+        return _Later(lambda: self.happenings)
+
+    @cached_property
     def publication(self) -> Publication:
         """Makes files of uploads."""
         from shared.files.publication import Publication
@@ -207,6 +248,7 @@ class Application:
             quota=self.quota,
             content=self.content_policy,
             due=self.due_book,
+            events=self.events,
         )
 
     @cached_property
@@ -221,6 +263,7 @@ class Application:
             quota=self.quota,
             publication=self.publication,
             keep_seconds=self.settings.upload_expires_seconds,
+            events=self.events,
         )
 
     @cached_property
@@ -228,7 +271,7 @@ class Application:
         """What is known of files."""
         from shared.files.catalogue import Catalogue
 
-        return Catalogue(self.tables, self.clock, due=self.due_book)
+        return Catalogue(self.tables, self.clock, due=self.due_book, events=self.events)
 
     @cached_property
     def removal(self) -> Removal:
@@ -245,6 +288,8 @@ class Application:
             due=self.due_book,
             rows_of_file=(share_link.row_keys_of_file, delivery_record.row_keys_of_file),
             keep_deleted_seconds=self.settings.deleted_keep_seconds,
+            events=self.events,
+            is_under_way=delivery_record.is_under_way,
         )
 
     @cached_property
@@ -384,19 +429,124 @@ class Application:
         return ShareLinkRoutes(sharing, self.content_routes, public_url=self.settings.public_url)
 
     @cached_property
+    def history(self) -> History:
+        """Deliveries of the past."""
+        from shared.notifications.history import History
+
+        return History(
+            self.tables,
+            self.clock,
+            self.due_book,
+            keep_deliveries_seconds=self.settings.deliveries_keep_seconds,
+        )
+
+    @cached_property
     def delivery_routes(self) -> DeliveryRoutes:
         """``/files/{file_id}/deliveries``."""
         from shared.web.deliveries import DeliveryRoutes
 
-        return DeliveryRoutes(self.catalogue, self.tables)
+        return DeliveryRoutes(self.catalogue, self.history, self._signer("delivery-list"))
+
+    @cached_property
+    def file_event_routes(self) -> FileEventRoutes:
+        """``/files/{file_id}/events``."""
+        from shared.web.file_events import FileEventRoutes
+
+        return FileEventRoutes(self.catalogue, self.tables, policy=self.stream_policy)
+
+    @cached_property
+    def stream_policy(self) -> StreamPolicy:
+        """How long and how many files are followed at once."""
+        from shared.web.file_events import StreamPolicy
+
+        return StreamPolicy()
+
+    @cached_property
+    def subscribing(self) -> Subscribing:
+        """Subscriptions of owners and tenants."""
+        from shared.notifications.challenge import Challenger
+        from shared.notifications.filter import compile_filter
+        from shared.notifications.subscribing import Subscribing, checked_url
+        from shared.notifications.subscription import ChannelKind
+
+        check_url = checked_url(self.target_policy)
+        checks = {ChannelKind.WEBHOOK: check_url, ChannelKind.CHAT: check_url}
+        if ChannelKind.EMAIL in self.channels:
+            from shared.notifications.channels.email_address import checked_address
+
+            checks[ChannelKind.EMAIL] = checked_address
+        challenger = Challenger(
+            self.webhook_channel, self.target_policy, self.clock, source=self.settings.public_url
+        )
+        return Subscribing(
+            self.tables,
+            self.clock,
+            self.secret_box,
+            challenger,
+            target_checks=checks,
+            check_filter=compile_filter,
+            targets=self.target_guard,
+        )
 
     @cached_property
     def subscription_routes(self) -> SubscriptionRoutes:
         """``/subscriptions``."""
-        from shared.notifications.subscribing import Subscribing
+        from shared.notifications.trial import Trial
         from shared.web.subscriptions import SubscriptionRoutes
 
-        return SubscriptionRoutes(Subscribing(self.tables, self.clock, self.secret_box, self.target_policy))
+        trial = Trial(self.channels, self.clock, source=self.settings.public_url)
+        return SubscriptionRoutes(
+            self.subscribing, trial, self.clock, cursors=self._signer("subscription-list")
+        )
+
+    @cached_property
+    def unsubscribing(self) -> Unsubscribing:
+        """The links by which readers of e-mail end their subscription."""
+        from shared.notifications.unsubscribing import Unsubscribing
+
+        return Unsubscribing(self.tables, self.clock, self._signer("unsubscribe"))
+
+    @cached_property
+    def unsubscribe_routes(self) -> UnsubscribeRoutes:
+        """``/unsubscribe``."""
+        from shared.web.unsubscribe import UnsubscribeRoutes
+
+        return UnsubscribeRoutes(self.unsubscribing)
+
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """What could not be delivered."""
+        from shared.notifications.dead_letters import DeadLetters
+
+        return DeadLetters(self.dead_letter_queue, self.tables, self.queue, self.clock, self.target_guard)
+
+    @cached_property
+    def dead_letter_routes(self) -> DeadLetterRoutes:
+        """``/operations/dead-letters``."""
+        from shared.web.dead_letters import DeadLetterRoutes
+
+        return DeadLetterRoutes(self.dead_letters, self._signer("dead-letter-list"))
+
+    @cached_property
+    def redelivery(self) -> Redelivery:
+        """Deliveries that their owner wants made again."""
+        from shared.notifications.redelivery import Redelivery
+
+        return Redelivery(
+            self.tables,
+            self.queue,
+            self.clock,
+            self.due_book,
+            public_url=self.settings.public_url,
+            targets=self.target_guard,
+        )
+
+    @cached_property
+    def delivery_action_routes(self) -> DeliveryActionRoutes:
+        """``/deliveries/{delivery_id}/redeliver``."""
+        from shared.web.dead_letters import DeliveryActionRoutes
+
+        return DeliveryActionRoutes(self.redelivery)
 
     @cached_property
     def documentation(self) -> Documentation:
@@ -420,6 +570,9 @@ class Application:
             "delete_file": lambda: self.catalogue_routes.delete_file,
             "get_content": lambda: self.content_routes.get_content,
             "list_deliveries": lambda: self.delivery_routes.list_deliveries,
+            "list_own_deliveries": lambda: self.delivery_routes.list_own_deliveries,
+            "get_delivery": lambda: self.delivery_routes.get_delivery,
+            "watch_file": lambda: self.file_event_routes.watch_file,
             "create_share_link": lambda: self.share_link_routes.create_share_link,
             "list_share_links": lambda: self.share_link_routes.list_share_links,
             "delete_share_link": lambda: self.share_link_routes.delete_share_link,
@@ -431,7 +584,17 @@ class Application:
             "create_direct_upload": lambda: self.direct_upload_routes.create_direct_upload,
             "complete_direct_upload": lambda: self.direct_upload_routes.complete_direct_upload,
             "create_subscription": lambda: self.subscription_routes.create_subscription,
+            "list_subscriptions": lambda: self.subscription_routes.list_subscriptions,
             "get_subscription": lambda: self.subscription_routes.get_subscription,
+            "update_subscription": lambda: self.subscription_routes.update_subscription,
+            "delete_subscription": lambda: self.subscription_routes.delete_subscription,
+            "rotate_secret": lambda: self.subscription_routes.rotate_secret,
+            "test_subscription": lambda: self.subscription_routes.test_subscription,
+            "verify_subscription": lambda: self.subscription_routes.verify_subscription,
+            "redeliver": lambda: self.delivery_action_routes.redeliver,
+            "list_dead_letters": lambda: self.dead_letter_routes.list_dead_letters,
+            "redrive_dead_letters": lambda: self.dead_letter_routes.redrive_dead_letters,
+            "discard_dead_letters": lambda: self.dead_letter_routes.discard_dead_letters,
         }
 
     @cached_property
@@ -441,6 +604,8 @@ class Application:
             "docs": lambda: self.documentation.docs,
             "problem": lambda: self.documentation.problem,
             "get_shared_content": lambda: self.share_link_routes.serve,
+            "show_unsubscribe": lambda: self.unsubscribe_routes.show_unsubscribe,
+            "unsubscribe": lambda: self.unsubscribe_routes.unsubscribe,
             "options": lambda: self.cross_origin.options,
         }
 
@@ -464,8 +629,12 @@ class Application:
         """What the timer does: works off what is due."""
         from shared.files import file, removal, upload_end
         from shared.ledger import idempotency
+        from shared.notifications import happenings, history, redelivery
 
         works = {
+            happenings.DUE_KIND: self.happenings.look,
+            redelivery.DUE_KIND: self.redelivery.look,
+            history.DUE_KIND: self.history.forget,
             file.ANNOUNCE: self.fan_out.look,
             upload_end.DUE_KIND: self.upload_ends.look,
             removal.EXPIRY: self.removal.expire,
@@ -502,16 +671,84 @@ class Application:
         from shared.notifications.fan_out import FanOut
 
         return FanOut(
-            self.publication, self.tables, self.queue, self.clock, public_url=self.settings.public_url
+            self.publication,
+            self.tables,
+            self.queue,
+            self.clock,
+            public_url=self.settings.public_url,
+            history=self.history,
         )
 
     @cached_property
-    def channels(self) -> dict[ChannelKind, Channel]:
-        """How subscribers are told."""
+    def happenings(self) -> Happenings:
+        """Tells of what happens to files after they were stored."""
+        from shared.notifications.happenings import Happenings
+
+        return Happenings(self.fan_out, self.tables, self.due_book, self.clock)
+
+    @cached_property
+    def webhook_channel(self) -> WebhookChannel:
+        """Tells by webhook."""
         from shared.notifications.channels.webhook import WebhookChannel
+
+        return WebhookChannel(self.sender, self.secret_box, self.clock)
+
+    @cached_property
+    def mail(self) -> MailSender | None:
+        """Carries e-mail; None where none is set up."""
+        settings = self.settings
+        if settings.mail_endpoint is not None:
+            from shared.adapters.mail import AcsMail
+
+            return AcsMail(settings.mail_endpoint, self._credential(settings.mail_client_id))
+        if settings.smtp_host is None:
+            return None
+        from shared.adapters.mail import SmtpMail, SmtpSecurity, SmtpServer
+
+        password = settings.smtp_password
+        return SmtpMail(
+            SmtpServer(
+                settings.smtp_host,
+                settings.smtp_port,
+                SmtpSecurity(settings.smtp_security),
+                settings.smtp_username,
+                password.get_secret_value() if password else None,
+            )
+        )
+
+    @cached_property
+    def channels(self) -> Mapping[ChannelKind, Channel]:
+        """How subscribers are told."""
+        from shared.notifications.channels.chat import ChatChannel
         from shared.notifications.subscription import ChannelKind
 
-        return {ChannelKind.WEBHOOK: WebhookChannel(self.sender, self.secret_box, self.clock)}
+        found: dict[ChannelKind, Channel] = {
+            ChannelKind.WEBHOOK: self.webhook_channel,
+            ChannelKind.CHAT: ChatChannel(self.sender, self.target_policy, self.clock),
+        }
+        settings = self.settings
+        if self.mail is not None and settings.mail_from is not None:
+            from shared.notifications.channels.email import EmailChannel
+
+            found[ChannelKind.EMAIL] = EmailChannel(
+                self.mail,
+                self.unsubscribing,
+                self.clock,
+                sender_address=settings.mail_from,
+                public_url=settings.public_url,
+            )
+        return found
+
+    @cached_property
+    def target_guard(self) -> TargetGuard:
+        """Stands before failing targets."""
+        from shared.notifications.target_guard import TargetGuard
+        from shared.notifications.target_health import HealthPolicy
+        from shared.notifications.target_pace import PacePolicy
+
+        pace = PacePolicy(self.settings.target_rate_per_second or None)
+        health = HealthPolicy.for_schedule(self.settings.retry_schedule_seconds)
+        return TargetGuard(self.tables, self.clock, health, pace)
 
     @cached_property
     def deliverer(self) -> Deliverer:
@@ -525,7 +762,7 @@ class Application:
             attempt_timeout_seconds=self.settings.delivery_timeout_seconds,
             lease_seconds=self.settings.lease_seconds,
         )
-        return Deliverer(self.tables, self.queue, self.channels, self.clock, policy)
+        return Deliverer(self.tables, self.queue, self.channels, self.clock, policy, self.target_guard)
 
     async def announce(self, blob_name: str) -> None:
         """What the blob trigger does."""
@@ -587,6 +824,21 @@ class Application:
         if client_id not in kept:
             kept[client_id] = ManagedIdentityCredential(client_id=client_id)
         return kept[client_id]
+
+
+class _Later:
+    """``EventWriter`` that is made when it is first needed: what tells of files is itself built on files."""
+
+    def __init__(self, make: Callable[[], EventWriter]) -> None:
+        self._make = make
+
+    async def will(self, owner: str, file_id: str, event: EventType, revision: int) -> None:
+        """See ``EventWriter``."""
+        await self._make().will(owner, file_id, event, revision)
+
+    async def happened(self, file: File, event: EventType) -> None:
+        """See ``EventWriter``."""
+        await self._make().happened(file, event)
 
 
 @cache

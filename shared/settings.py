@@ -244,6 +244,22 @@ class Settings(BaseModel):
     """Delays between attempts, comma-separated."""
     delivery_timeout_seconds: float = Field(15, alias="DROPBELL_DELIVERY_TIMEOUT_SECONDS", gt=0, le=40)
     """Time limit of one attempt; with the lease's margin it stays below the queue's lock of one minute."""
+    mail_from: str | None = Field(None, alias="DROPBELL_MAIL_FROM", pattern=r"^[^@\s<>]+@[^@\s<>]+$")
+    """The address that e-mail comes from; without it, and one of the two below, e-mail is not offered."""
+    smtp_host: str | None = Field(None, alias="DROPBELL_SMTP_HOST")
+    smtp_port: int = Field(587, alias="DROPBELL_SMTP_PORT", gt=0, lt=65_536)
+    smtp_security: Literal["starttls", "tls", "none"] = Field("starttls", alias="DROPBELL_SMTP_SECURITY")
+    """``none`` on this machine only."""
+    smtp_username: str | None = Field(None, alias="DROPBELL_SMTP_USERNAME")
+    smtp_password: SecretStr | None = Field(None, alias="DROPBELL_SMTP_PASSWORD")
+    mail_endpoint: _Url | None = Field(None, alias="DROPBELL_MAIL_ENDPOINT")
+    """Of Azure Communication Services, instead of SMTP: ``https://<resource>.communication.azure.com``."""
+    mail_client_id: str | None = Field(None, alias="DROPBELL_MAIL_CLIENT_ID")
+    """Client id of the managed identity that sends; none for the system-assigned one."""
+    target_rate_per_second: float = Field(50, alias="DROPBELL_TARGET_RATE_PER_SECOND", ge=0)
+    """Deliveries to one target that each instance sends at most; 0 for as many as come."""
+    deliveries_keep_seconds: float = Field(90 * 86_400, alias="DROPBELL_DELIVERIES_KEEP_SECONDS", ge=3600)
+    """How long the history of a file's deliveries is kept."""
     webhook_allowed_hosts: Annotated[list[str], BeforeValidator(_comma_separated)] = Field(
         [], alias="DROPBELL_WEBHOOK_ALLOWED_HOSTS"
     )

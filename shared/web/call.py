@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 
 from shared.errors import UnauthenticatedError, UploadIncompleteError
 from shared.identity.challenge import with_scope
-from shared.identity.owner import OWNER_HEADER, acting_owner
+from shared.identity.owner import OWNER_HEADER, acting_owner, tenant_partition
 from shared.identity.permissions import OPERATOR_ROLES, SCOPES, least_grant
 from shared.identity.principal import require
 from shared.telemetry.events import Event, record
@@ -46,6 +46,8 @@ class Call:
     correlation_id: str
     trace: TraceContext
     """This request's own span."""
+    tenant: str = ""
+    """The partition of the owner's tenant."""
 
     async def body(self) -> AsyncIterator[bytes]:
         """The body as it arrives; raises UploadIncompleteError when the client stops in the middle."""
@@ -112,7 +114,10 @@ class Front:
                 visit.headers = self._limiter.take(f"{caller.tenant_id}|{caller.object_id}").headers
             require(caller, permission)
             owner = acting_owner(caller, _single(request, OWNER_HEADER))
-            return await work(Call(request, caller, owner.partition, visit.correlation_id, visit.trace))
+            tenant = tenant_partition(owner.tenant_id)
+            return await work(
+                Call(request, caller, owner.partition, visit.correlation_id, visit.trace, tenant)
+            )
 
         return await self._answer(route, request, authorised)
 

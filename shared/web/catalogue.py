@@ -15,8 +15,9 @@ from shared.notifications.fan_out import deliveries_of
 from shared.web.bodies import FileBody
 from shared.web.conditional import edits, is_not_modified
 from shared.web.file_bodies import FileDetail, FileList, FilePatch
-from shared.web.file_query import flag, list_query
+from shared.web.file_query import list_query
 from shared.web.json_body import JSON, MERGE_PATCH, json_bytes
+from shared.web.query import flag
 
 if TYPE_CHECKING:
     from shared.files.catalogue import Catalogue, FileFilter

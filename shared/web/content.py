@@ -14,7 +14,7 @@ from shared.web.byte_range import byte_range
 from shared.web.conditional import allows_range, check_precondition, field, is_not_modified
 from shared.web.content_headers import disposition, of_content, validators
 from shared.web.entity_tag import content_tag
-from shared.web.file_query import choice, flag
+from shared.web.query import choice, flag
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

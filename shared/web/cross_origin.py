@@ -39,7 +39,7 @@ EXPOSED_HEADERS: Final = (
 ALLOWED_HEADERS: Final = (
     *("Authorization", "Content-Digest", "Content-Disposition", "Content-Type", "Dropbell-Owner"),
     *("Idempotency-Key", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "Range"),
-    *("Repr-Digest", "Tus-Resumable", "Upload-Checksum", "Upload-Complete", "Upload-Concat"),
+    *("Last-Event-ID", "Repr-Digest", "Tus-Resumable", "Upload-Checksum", "Upload-Complete", "Upload-Concat"),
     *("Upload-Defer-Length", "Upload-Draft-Interop-Version", "Upload-Incomplete", "Upload-Length"),
     *("Upload-Metadata", "Upload-Offset", "Want-Repr-Digest", "X-Correlation-ID", "X-HTTP-Method-Override"),
     # Added by libraries: request ids of tus-js-client and others, traces of OpenTelemetry and App Insights.

@@ -40,6 +40,7 @@ class NewDirectUpload(JsonBody):
         """What the caller wants; raises UnsupportedMediaTypeError for what is no media type."""
         return direct.NewDirectUpload(
             owner=call.owner,
+            tenant=call.tenant,
             name=self.name,
             content_type=checked_content_type(self.content_type),
             size_bytes=self.size_bytes,

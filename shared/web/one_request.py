@@ -224,6 +224,7 @@ class _Incoming:
     ) -> Upload:
         upload = Upload(
             owner=self._call.owner,
+            tenant=self._call.tenant,
             name=name,
             content_type=content_type,
             announced_size_bytes=size_bytes,

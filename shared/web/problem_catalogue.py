@@ -139,6 +139,18 @@ _PROBLEMS: Final = (
         "Send the file as the body. Empty files are not taken.",
     ),
     Problem(
+        "invalid-filter",
+        (errors.InvalidRequestError,),
+        "The filter of a subscription cannot be read; `position` says where, `detail` what was expected.",
+        "Write it as docs/filters.md shows.",
+    ),
+    Problem(
+        "channel-not-offered",
+        (errors.InvalidRequestError,),
+        "This service does not tell by that channel; e-mail has to be set up by its operators.",
+        "Use another channel.",
+    ),
+    Problem(
         "target-not-allowed",
         (errors.InvalidRequestError,),
         "Notifications cannot be sent to this target: it is no public https address, or it carries a user "
@@ -210,6 +222,30 @@ _PROBLEMS: Final = (
         "A request with the same Idempotency-Key is still at work.",
         "Ask again with the same key once Retry-After has passed; the answer will be that of the first "
         "request.",
+    ),
+    Problem(
+        "delivery-under-way",
+        (errors.ConflictError,),
+        "The delivery is not settled yet.",
+        "Wait until it is; `next_attempt_at` says when it is tried.",
+    ),
+    Problem(
+        "subscription-not-active",
+        (errors.ConflictError,),
+        "The subscription is paused, disabled, not proven or deleted; only an active one is told.",
+        "Resume it first, or verify its target.",
+    ),
+    Problem(
+        "subscription-disabled",
+        (errors.ConflictError,),
+        "The subscription is disabled; `status_reason` says why.",
+        "Mend the cause, then set its status to active.",
+    ),
+    Problem(
+        "target-not-proven",
+        (errors.ConflictError,),
+        "The target has not proved yet that it wants to be told.",
+        "Have it answer the challenge, then ask for another one with `verify`.",
     ),
     Problem(
         "offset-mismatch",
@@ -370,6 +406,12 @@ _PROBLEMS: Final = (
         (errors.PreconditionMissingError,),
         "A change must say by If-Match which version it changes, so that no work is overwritten unseen.",
         "Read the thing, and send its ETag as If-Match.",
+    ),
+    Problem(
+        "too-many-streams",
+        (errors.RateLimitedError, errors.UnavailableError),
+        "You follow as many files as you can (429), or this instance does (503).",
+        "Ask for `application/json` instead, and again after Retry-After.",
     ),
     Problem(
         "rate-limited",

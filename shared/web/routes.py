@@ -43,6 +43,9 @@ ROUTES: Final = (
     Route("delete_file", "DELETE", "/files/{file_id}", Permission.FILES_WRITE),
     Route("get_content", "GET", "/files/{file_id}/content", Permission.FILES_READ),
     Route("list_deliveries", "GET", "/files/{file_id}/deliveries", Permission.DELIVERIES_READ),
+    Route("watch_file", "GET", "/files/{file_id}/events", Permission.DELIVERIES_READ),
+    Route("list_own_deliveries", "GET", "/deliveries", Permission.DELIVERIES_READ),
+    Route("get_delivery", "GET", "/deliveries/{delivery_id}", Permission.DELIVERIES_READ),
     Route("create_share_link", "POST", "/files/{file_id}/share-links", Permission.FILES_WRITE),
     Route("list_share_links", "GET", "/files/{file_id}/share-links", Permission.FILES_WRITE),
     Route("delete_share_link", "DELETE", "/files/{file_id}/share-links/{link_id}", Permission.FILES_WRITE),
@@ -54,7 +57,33 @@ ROUTES: Final = (
     Route("create_direct_upload", "POST", "/direct-uploads", Permission.FILES_WRITE),
     Route("complete_direct_upload", "POST", "/direct-uploads/{upload_id}/complete", Permission.FILES_WRITE),
     Route("create_subscription", "POST", "/subscriptions", Permission.SUBSCRIPTIONS_MANAGE),
+    Route("list_subscriptions", "GET", "/subscriptions", Permission.SUBSCRIPTIONS_MANAGE),
     Route("get_subscription", "GET", "/subscriptions/{subscription_id}", Permission.SUBSCRIPTIONS_MANAGE),
+    Route(
+        "update_subscription", "PATCH", "/subscriptions/{subscription_id}", Permission.SUBSCRIPTIONS_MANAGE
+    ),
+    Route(
+        "delete_subscription", "DELETE", "/subscriptions/{subscription_id}", Permission.SUBSCRIPTIONS_MANAGE
+    ),
+    Route(
+        "rotate_secret",
+        "POST",
+        "/subscriptions/{subscription_id}/rotate-secret",
+        Permission.SUBSCRIPTIONS_MANAGE,
+    ),
+    Route(
+        "test_subscription", "POST", "/subscriptions/{subscription_id}/test", Permission.SUBSCRIPTIONS_MANAGE
+    ),
+    Route(
+        "verify_subscription",
+        "POST",
+        "/subscriptions/{subscription_id}/verify",
+        Permission.SUBSCRIPTIONS_MANAGE,
+    ),
+    Route("redeliver", "POST", "/deliveries/{delivery_id}/redeliver", Permission.SUBSCRIPTIONS_MANAGE),
+    Route("list_dead_letters", "GET", "/operations/dead-letters", Permission.OPERATIONS_READ),
+    Route("redrive_dead_letters", "POST", "/operations/dead-letters/redrive", Permission.OPERATIONS_REDRIVE),
+    Route("discard_dead_letters", "POST", "/operations/dead-letters/discard", Permission.OPERATIONS_REDRIVE),
 )
 
 OPEN_ROUTES: Final = (
@@ -63,6 +92,8 @@ OPEN_ROUTES: Final = (
     OpenRoute("docs", "GET", "/api/docs", "the same for everybody"),
     OpenRoute("problem", "GET", "/api/problems/{code}", "the same for everybody"),
     OpenRoute("get_shared_content", "GET", f"{BASE_PATH}/shared/{{token}}", "the link is the permission"),
+    OpenRoute("show_unsubscribe", "GET", f"{BASE_PATH}/unsubscribe/{{token}}", "the link is the permission"),
+    OpenRoute("unsubscribe", "POST", f"{BASE_PATH}/unsubscribe/{{token}}", "the link is the permission"),
     OpenRoute("options", "OPTIONS", "/api/{*path}", "browsers ask before they send a token"),
 )
 

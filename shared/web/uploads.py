@@ -129,6 +129,7 @@ class UploadRoutes:
         sha256, sha512 = expected.get(DigestAlgorithm.SHA_256), expected.get(DigestAlgorithm.SHA_512)
         new = NewUpload(
             owner=call.owner,
+            tenant=call.tenant,
             name=wanted.name,
             content_type=wanted.content_type,
             length_bytes=wanted.length_bytes,

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from shared.web.routes import ROUTES
-from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, ROOT, RunningStack
+from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, ROOT, RunningStack, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +85,16 @@ def opened(status: int, to: Mapping[str, int] = OPEN_TO_THEIR_OWN) -> Mapping[st
 OPEN_TO_LIST = opened(200, OPEN_TO_CREATE)
 """Everybody with the permission lists, each their own."""
 
+OPEN_TO_OPERATORS = {
+    **dict.fromkeys(OPEN_TO_THEIR_OWN, 403),
+    "operator": 200,
+    "app without the role": 200,  # it has those of operators
+    "app without the role, for the owner": 200,
+    "anonymous": 401,
+    "anonymous, naming the owner": 401,
+}
+"""Operators see the whole service, and nobody's files."""
+
 MATRIX = {
     "create_file": OPEN_TO_CREATE,
     "list_files": OPEN_TO_LIST,
@@ -103,8 +113,21 @@ MATRIX = {
     "delete_upload": opened(204),
     "create_direct_upload": OPEN_TO_CREATE,
     "complete_direct_upload": opened(409),  # nothing was uploaded, and that is for its owner to know
+    "watch_file": OPEN_TO_THEIR_OWN,
+    "list_own_deliveries": OPEN_TO_LIST,
+    "get_delivery": OPEN_TO_THEIR_OWN,
+    "redeliver": opened(409),  # its subscription is paused, and that is for its owner to know
     "create_subscription": OPEN_TO_CREATE,
+    "list_subscriptions": OPEN_TO_LIST,
     "get_subscription": OPEN_TO_THEIR_OWN,
+    "update_subscription": OPEN_TO_THEIR_OWN,
+    "delete_subscription": opened(204),
+    "rotate_secret": OPEN_TO_THEIR_OWN,
+    "test_subscription": opened(409),  # its target has proved nothing
+    "verify_subscription": OPEN_TO_THEIR_OWN,
+    "list_dead_letters": OPEN_TO_OPERATORS,
+    "redrive_dead_letters": OPEN_TO_OPERATORS,
+    "discard_dead_letters": OPEN_TO_OPERATORS,
 }
 CODES = {
     "owner, without scopes for files": "permission-missing",
@@ -130,10 +153,19 @@ REQUESTS: Mapping[str, Mapping[str, Any]] = {
     "override_upload": {"headers": {**APPEND, "x-http-method-override": "PATCH"}},
     "delete_upload": {"headers": TUS},
     "create_direct_upload": {"json": {"name": "a.txt", "content_type": "text/plain", "size_bytes": 4}},
+    "watch_file": {"headers": {"accept": "application/json"}},
+    "update_subscription": {"json": {"events": ["file.stored"]}, "headers": {"if-match": "*"}},
+    "redrive_dead_letters": {"json": {"ids": ["seq-999999999"]}},
+    "discard_dead_letters": {"json": {"ids": ["seq-999999999"]}},
     "create_subscription": {"json": {"channel": "webhook", "target": "https://example.com/never-called"}},
 }
 """What a request needs beside its path."""
-USED_UP = {"delete_file": "file_id", "delete_upload": "upload_id", "delete_share_link": "link_id"}
+USED_UP = {
+    "delete_subscription": "subscription_id",
+    "delete_file": "file_id",
+    "delete_upload": "upload_id",
+    "delete_share_link": "link_id",
+}
 """Routes after which the thing is gone: each caller gets another one to try."""
 
 
@@ -153,6 +185,29 @@ class Callers:
             "subscription_id": self.made("create_subscription"),
         }
         self.direct_upload_id = self.made("create_direct_upload")
+        self.ids["delivery_id"] = self._settled_delivery()
+
+    def _settled_delivery(self) -> str:
+        """A delivery of the owner that is settled, of a subscription that is paused now."""
+        hook = f"{self._stack.addresses['inbox']}/hooks/ownership"
+        wish = {"channel": "webhook", "target": hook, "events": ["file.stored"]}
+        subscription = self.send("owner", "POST", "/subscriptions", json=wish).json()["id"]
+        file = self.made("create_file")
+        delivery = f"{file}_file-stored_{subscription}"
+
+        def is_settled() -> bool:
+            found = self.send("owner", "GET", f"/deliveries/{delivery}")
+            return found.ok and found.json()["settled_at"] is not None
+
+        wait_until(is_settled, timeout_seconds=20)
+        self.send(
+            "owner",
+            "PATCH",
+            f"/subscriptions/{subscription}",
+            headers={"if-match": "*"},
+            json={"status": "paused"},
+        )
+        return delivery
 
     def made(self, route: str) -> str:
         """The id of what the owner makes by this route."""
@@ -164,7 +219,12 @@ class Callers:
         """What the route is tried on."""
         if route == "complete_direct_upload":
             return {"upload_id": self.direct_upload_id}
-        makers = {"file_id": "create_file", "upload_id": "create_upload", "link_id": "create_share_link"}
+        makers = {
+            "file_id": "create_file",
+            "upload_id": "create_upload",
+            "link_id": "create_share_link",
+            "subscription_id": "create_subscription",
+        }
         used_up = USED_UP.get(route)
         return self.ids if used_up is None else {**self.ids, used_up: self.made(makers[used_up])}
 
@@ -201,7 +261,14 @@ def test_each_caller_gets_what_the_table_says(callers: Callers, route: Route, ca
     expected = MATRIX[route.name][caller]
     assert answer.status_code == expected, answer.text
     if expected in {400, 401, 403, 404} and route.method != "HEAD":
-        assert answer.json()["type"] == f"/api/problems/{CODES.get(caller, 'not-found')}"
+        code = CODES.get(caller, "not-found")
+        if (
+            MATRIX[route.name] is OPEN_TO_OPERATORS
+            and expected == 403
+            and caller != "operator, naming the owner"
+        ):
+            code = "permission-missing"  # nobody else gets as far as the question whose data it is
+        assert answer.json()["type"] == f"/api/problems/{code}"
     assert ("www-authenticate" in answer.headers) == (answer.status_code in {401, 403}) or (
         CODES.get(caller) == "owner-not-allowed"
     )

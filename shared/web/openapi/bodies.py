@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.web.bodies import DeliveryList, FileBody, NewSubscription, SubscriptionBody
+from shared.web.bodies import FileBody, NewSubscription, SubscriptionBody
 from shared.web.direct_uploads import DirectUploadBody, NewDirectUpload
 from shared.web.file_bodies import (
     FileDetail,
@@ -27,7 +27,6 @@ __all__ = [
     "PARTIAL_UPLOAD",
     "PROBLEM_JSON",
     "TUS_OCTETS",
-    "DeliveryList",
     "DirectUploadBody",
     "FileBody",
     "FileDetail",

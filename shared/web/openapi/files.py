@@ -13,7 +13,6 @@ from shared.web.openapi.bodies import (
     FORM,
     JSON,
     MERGE_PATCH,
-    DeliveryList,
     FileBody,
     FileDetail,
     FileList,
@@ -204,12 +203,6 @@ FILE_OPERATIONS: Final[Mapping[str, Operation]] = {
             Parameter("purge", "query", Literal["true", "false"], "Remove the bytes at once, too."),
         ),
         problems=("invalid-request", "invalid-query", "not-found", "changed"),
-    ),
-    "list_deliveries": Operation(
-        FILES,
-        "List who was told of a file, and how it went",
-        {200: Answer("The deliveries, each with all its attempts.", {JSON: DeliveryList})},
-        problems=("not-found",),
     ),
     "get_content": Operation(
         CONTENT,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from pydantic import Field
 
-from shared.web.file_query import DEFAULT_LIMIT, MAX_LIMIT
 from shared.web.openapi.operation import Parameter
+from shared.web.query import DEFAULT_LIMIT, MAX_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,10 @@ PATH_PARAMETERS: Final[Mapping[str, tuple[Any, str]]] = {
     "upload_id": (uuid.UUID, "Id of the upload; the file will have the same."),
     "subscription_id": (Annotated[str, Field(pattern="^[0-9a-f]{32}$")], "Id of the subscription."),
     "link_id": (Annotated[str, Field(pattern="^[0-9A-Za-z_-]{1,64}$")], "Id of the share link."),
+    "delivery_id": (
+        Annotated[str, Field(pattern="^[0-9a-f-]{36}_[a-z0-9-]{1,40}_[0-9a-f]{32}$")],
+        "Id of the delivery.",
+    ),
     "token": (
         Annotated[str, Field(pattern="^[0-9A-Za-z._~-]+$", max_length=1024)],
         "The secret part of a share link.",

@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route as Path
 
 from shared.adapters.memory import MemoryClock, MemoryUrlSigner
+from shared.adapters.memory_dead_letters import MemoryDeadLetters
+from shared.web.file_events import StreamPolicy
 from shared.web.health import Health
 from shared.web.openapi.document import NOT_DESCRIBED, build
 from shared.web.routes import BASE_PATH, OPEN_ROUTES, ROUTES, WITH_HEAD
@@ -54,7 +56,12 @@ def served(portal: Portal) -> Any:
 
 
 def portal() -> Portal:
-    return Portal(health=Health({}, MemoryClock()), url_signer=MemoryUrlSigner())
+    return Portal(
+        health=Health({}, MemoryClock()),
+        url_signer=MemoryUrlSigner(),
+        dead_letter_queue=MemoryDeadLetters(),
+        stream_policy=StreamPolicy(longest_seconds=0.02),
+    )
 
 
 def hold(schema: BaseSchema, application: Any, method: str, path: str) -> None:
