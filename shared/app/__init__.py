@@ -1,0 +1,47 @@
+"""The composition root: builds each collaborator once, when it is first needed.
+
+``function_app.py`` calls the methods of ``application()``; tests build an ``Application`` of their own and
+hand in memory adapters. Imports sit in the properties, so that a cold start pays only for what its first
+request needs.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from shared.app.http import Http
+
+
+class Application(Http):
+    """Every collaborator, built lazily; and what the timer sets going."""
+
+    async def sweep(self) -> None:
+        """What the timer does: works off what is due."""
+        from shared.files import file, removal, upload_end
+        from shared.ledger import idempotency
+        from shared.notifications import happenings, history, redelivery
+
+        works = {
+            happenings.DUE_KIND: self.happenings.look,
+            redelivery.DUE_KIND: self.redelivery.look,
+            history.DUE_KIND: self.history.forget,
+            file.ANNOUNCE: self.fan_out.look,
+            upload_end.DUE_KIND: self.upload_ends.look,
+            removal.EXPIRY: self.removal.expire,
+            removal.PURGE: self.removal.purge_due,
+            idempotency.KIND: self.requests.forget,
+        }
+        await self.due_book.work_off(works)
+
+
+@cache
+def application() -> Application:
+    """The process's one application."""
+    return Application()
+
+
+def blob_trigger_source() -> str:
+    """Where blob events come from, for the trigger's declaration (see ``shared.settings``)."""
+    from shared.settings import blob_trigger_source as read
+
+    return read()
