@@ -227,6 +227,7 @@ class Stack:
             "DROPBELL_MAX_REQUEST_BYTES": str(MAX_FILE_BYTES),
             "DROPBELL_CORS_ALLOWED_ORIGINS": f"http://{LOOPBACK}:*,http://localhost:*",
             "DROPBELL_MAIL_FROM": "dropbell@localhost.localdomain",
+            "DROPBELL_TARGET_RATE_PER_SECOND": "0",  # receivers here are our own
             "DROPBELL_SWEEP_SCHEDULE": "*/10 * * * * *",
             "DROPBELL_WEBHOOK_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
             "DROPBELL_SECRETS_KEY": SECRETS_KEY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
+import random
 import stat
 from typing import TYPE_CHECKING
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from dropbell.file import File
 
-CONTENT = os.urandom(1_000_000)
+CONTENT = random.Random(36).randbytes(1_000_000)
 
 
 @pytest.fixture

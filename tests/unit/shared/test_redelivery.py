@@ -48,7 +48,7 @@ async def test_another_owners_delivery_is_not_found() -> None:
         await redeliver(office, owner="f" * 32)
 
 
-@pytest.mark.parametrize("status", SETTLED)
+@pytest.mark.parametrize("status", sorted(SETTLED))
 async def test_whatever_is_settled_is_delivered_again(status: DeliveryStatus) -> None:
     office = Office()
     await office.bury(1, status=status)
@@ -71,7 +71,7 @@ async def test_an_event_of_a_later_revision_is_told_as_what_it_was() -> None:
     assert b'"type":"dropbell.file.updated.v1"' in message.body
 
 
-@pytest.mark.parametrize("status", set(DeliveryStatus) - SETTLED)
+@pytest.mark.parametrize("status", sorted(set(DeliveryStatus) - SETTLED))
 async def test_what_is_under_way_is_a_conflict(status: DeliveryStatus) -> None:
     office = Office()
     await office.bury(1, status=status)
@@ -81,7 +81,7 @@ async def test_what_is_under_way_is_a_conflict(status: DeliveryStatus) -> None:
     assert not office.sent.messages
 
 
-@pytest.mark.parametrize("status", [*(set(SubscriptionStatus) - {SubscriptionStatus.ACTIVE}), None])
+@pytest.mark.parametrize("status", [*sorted(set(SubscriptionStatus) - {SubscriptionStatus.ACTIVE}), None])
 async def test_a_subscription_that_is_not_active_is_a_conflict(status: SubscriptionStatus | None) -> None:
     office = Office()
     await office.bury(1, status=DeliveryStatus.SUPPRESSED)
