@@ -168,6 +168,7 @@ class Notifications(Files):
     def deliverer(self) -> Deliverer:
         """Carries out delivery messages."""
         from shared.notifications.delivery import Deliverer, DeliveryPolicy
+        from shared.notifications.owner_news import OwnerNews
         from shared.notifications.retry_schedule import RetrySchedule
 
         delays_seconds = self.settings.retry_schedule_seconds
@@ -176,7 +177,8 @@ class Notifications(Files):
             attempt_timeout_seconds=self.settings.delivery_timeout_seconds,
             lease_seconds=self.settings.lease_seconds,
         )
-        return Deliverer(self.tables, self.queue, self.channels, self.clock, policy, self.target_guard)
+        news = OwnerNews(self.tables, self.channels, self.clock, source=self.settings.public_url)
+        return Deliverer(self.tables, self.queue, self.channels, self.clock, policy, self.target_guard, news)
 
     async def announce(self, blob_name: str) -> None:
         """What the blob trigger does."""

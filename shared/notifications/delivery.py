@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from shared.notifications.channels import Channel
+    from shared.notifications.owner_news import OwnerNews
     from shared.notifications.retry_schedule import RetrySchedule
     from shared.notifications.subscription import ChannelKind, Subscription
     from shared.notifications.target_guard import TargetGuard
@@ -80,6 +81,7 @@ class Deliverer:
         clock: Clock,
         policy: DeliveryPolicy,
         guard: TargetGuard | None = None,
+        news: OwnerNews | None = None,
     ) -> None:
         self._tables = tables
         self._queue = queue
@@ -87,6 +89,7 @@ class Deliverer:
         self._clock = clock
         self._policy = policy
         self._guard = guard
+        self._news = news
 
     async def handle(self, body: bytes, *, enqueued_at: datetime | None = None) -> None:
         """Carry out one message from the queue.
@@ -184,7 +187,7 @@ class Deliverer:
             detail=outcome.detail,
             answer_start=outcome.answer_start,
         )
-        await self._learn(subscription, outcome, permission)
+        await self._learn(subscription, outcome, permission, message)
         record(
             Event.DELIVERY_ATTEMPT,
             delivery_id=delivery.id,
@@ -238,13 +241,19 @@ class Deliverer:
         again = message.for_attempt(delivery.attempt).for_another_time()
         await self._queue.send([again.to_queue(not_before=not_before)])
 
-    async def _learn(self, subscription: Subscription, outcome: Outcome, permission: Permission) -> None:
+    async def _learn(
+        self,
+        subscription: Subscription,
+        outcome: Outcome,
+        permission: Permission,
+        message: DeliveryMessage,
+    ) -> None:
         """Tell the guard how it went; a target that has failed for days is given up."""
         if self._guard is None:
             return
         report = await self._guard.told(subscription, outcome, permission)
         if report.gave_up:
-            await self._disable(subscription, "the target has been failing for days")
+            await self._disable(subscription, "the target has been failing for days", message)
 
     async def _conclude(
         self, delivery: Delivery, message: DeliveryMessage, subscription: Subscription, outcome: Outcome
@@ -253,7 +262,7 @@ class Deliverer:
             await self._settle(delivery, DeliveryStatus.DELIVERED)
             return
         if outcome.target_gone:
-            await self._disable(subscription, "the target is gone (410)")
+            await self._disable(subscription, "the target is gone (410)", message)
         delay_seconds = None
         if outcome.verdict is Verdict.TRY_AGAIN:
             delay_seconds = self._policy.schedule.delay_seconds(
@@ -332,21 +341,23 @@ class Deliverer:
         except EntityMissingError:
             return  # the file was deleted meanwhile
 
-    async def _disable(self, subscription: Subscription, reason: str) -> None:
-        """End the subscription; ``reason`` is what its owner reads, and a record for the operators."""
+    async def _disable(self, subscription: Subscription, reason: str, message: DeliveryMessage) -> None:
+        """End the subscription; ``reason`` is what its owner is told, and a record for the operators."""
 
-        def decide(entity: Entity) -> tuple[Entity | None, None]:
+        def decide(entity: Entity) -> tuple[Entity | None, bool]:
             present = subscriptions.from_entity(entity)
             if present.status is SubscriptionStatus.DISABLED:
-                return None, None
+                return None, False
             disabled = present.moved_to(SubscriptionStatus.DISABLED, self._clock.now(), reason=reason)
-            return subscriptions.to_entity(disabled), None
+            return subscriptions.to_entity(disabled), True
 
         try:
-            await conditional.update(
+            _, is_news = await conditional.update(
                 self._tables, subscription.owner, subscriptions.row_key(subscription.id), decide
             )
         except EntityMissingError:
+            return
+        if not is_news:
             return
         record(
             Event.SUBSCRIPTION_DISABLED,
@@ -354,6 +365,8 @@ class Deliverer:
             subscription_id=subscription.id,
             reason=reason,
         )
+        if self._news is not None:
+            await self._news.disabled(subscription, reason, correlation_id=message.correlation_id)
 
     def _skip(self, message: DeliveryMessage, reason: str) -> None:
         record(

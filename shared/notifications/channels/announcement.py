@@ -23,6 +23,7 @@ MAX_FACT_CHARACTERS: Final = 200
 MAX_URL_CHARACTERS: Final = 2048
 
 _TEST: Final = "subscription.test"
+_DISABLED: Final = "subscription.disabled"
 _HEADLINES: Final[Mapping[str, str]] = {
     EventType.FILE_STORED: "File stored",
     EventType.FILE_UPDATED: "File changed",
@@ -30,6 +31,7 @@ _HEADLINES: Final[Mapping[str, str]] = {
     EventType.FILE_REJECTED: "File rejected",
     EventType.UPLOAD_EXPIRED: "Upload expired",
     _TEST: "Test message",
+    _DISABLED: "Subscription disabled",
 }
 _ANY_HEADLINE: Final = "News"
 _LINKED: Final = frozenset({EventType.FILE_STORED, EventType.FILE_UPDATED, EventType.FILE_REJECTED})

@@ -33,6 +33,7 @@ from shared.ports import Insert
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from shared.notifications.owner_news import OwnerNews
     from shared.notifications.target_guard import TargetGuard
     from shared.ports import MessageQueue, TableStore
 
@@ -176,9 +177,14 @@ class World:
         )
         return FanOut(publication, self.tables, self.queue, self.clock, public_url=PUBLIC_URL)
 
-    def deliverer(self, policy: DeliveryPolicy = POLICY, guard: TargetGuard | None = None) -> Deliverer:
+    def deliverer(
+        self,
+        policy: DeliveryPolicy = POLICY,
+        guard: TargetGuard | None = None,
+        news: OwnerNews | None = None,
+    ) -> Deliverer:
         channels = {ChannelKind.WEBHOOK: WebhookChannel(self.sender, SECRET_BOX, self.clock)}
-        return Deliverer(self.tables, self.queue, channels, self.clock, policy, guard)
+        return Deliverer(self.tables, self.queue, channels, self.clock, policy, guard, news)
 
     async def subscription(self, number: int = 1) -> Subscription:
         entity = await self.memory.get(OWNER, subscriptions.row_key(f"{number:032x}"))

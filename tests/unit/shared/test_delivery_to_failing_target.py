@@ -9,9 +9,11 @@ import pytest
 
 from shared.adapters.memory import MemorySender
 from shared.errors import DeadLetterError
+from shared.notifications.channels import Outcome, Verdict
 from shared.notifications.delivery import TARGET_FAILING
 from shared.notifications.delivery_record import AttemptOutcome, DeliveryStatus
-from shared.notifications.subscription import SubscriptionStatus
+from shared.notifications.owner_news import OwnerNews
+from shared.notifications.subscription import ChannelKind, SubscriptionStatus
 from shared.notifications.target_guard import TargetGuard
 from shared.notifications.target_health import HealthPolicy
 from shared.notifications.target_pace import LANE_WAIT_SECONDS, PacePolicy
@@ -22,6 +24,7 @@ from tests.unit.shared.sample import OWNER, World
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from shared.notifications.channels import Notification
     from shared.notifications.delivery import Deliverer
 
 HEALTH = HealthPolicy(failures_to_open=1, first_wait_seconds=30, give_up_seconds=1000)
@@ -135,6 +138,30 @@ async def test_nothing_is_sent_for_a_subscription_that_is_not_active(status: Sub
     assert (found.status, found.reason) == (DeliveryStatus.SUPPRESSED, f"the subscription is {status}")
     assert world.sender.posts == []
     assert found.owner == OWNER
+
+
+async def test_the_owner_of_a_target_that_was_given_up_is_told_by_their_other_subscriptions() -> None:
+    world = await with_deliveries(World(*DOWN), 1)
+    paused = sample.subscription(3, status=SubscriptionStatus.PAUSED)
+    await sample.insert(world.memory, sample.subscription(2), paused)
+    told: list[tuple[str, str]] = []
+
+    class Ear:
+        async def deliver(self, notification: Notification, *, timeout_seconds: float) -> Outcome:
+            told.append((notification.subscription.id, str(notification.event.data["message"])))
+            return Outcome(Verdict.TRY_AGAIN, "not now")
+
+    news = OwnerNews(world.tables, {ChannelKind.WEBHOOK: Ear()}, world.clock, source="https://d.example")
+    deliver = world.deliverer(
+        guard=TargetGuard(world.tables, world.clock, HEALTH, PacePolicy(), chance=lambda: 0.0), news=news
+    )
+    await world.sent.send([sample.message_of(0).to_queue()])
+    await run_messages(world, deliver)
+    world.clock.advance(1001)
+    await run_messages(world, deliver)
+    ((whom, message),) = told
+    assert whom == sample.subscription(2).id
+    assert message.endswith("is disabled: the target has been failing for days.")
 
 
 async def test_a_target_that_hangs_takes_a_few_lanes_and_no_attempt_is_lost() -> None:
