@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 END_TO_END = Path(__file__).parent / "end_to_end"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin reads the marks
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         name = "stack" if END_TO_END in item.path.parents else str(item.path)
