@@ -20,6 +20,7 @@ from shared.files.file import PUBLISHED, FileStatus
 from shared.files.labels import merged
 from shared.files.removal import EXPIRY, changed, has_expired, is_visible, not_found, note
 from shared.ledger import conditional
+from shared.ledger.ranges import admitted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +30,6 @@ if TYPE_CHECKING:
     from shared.ledger.due import DueWriter
     from shared.ports import Clock, Entity, TableStore
 
-MAX_ROWS_READ = 1000
-"""Of one page, whatever the filter: about as many as the Table service returns at once."""
-LEAST_ROWS_READ = 100
-"""Read at once where a filter lets few files through."""
 MAX_EXPIRY = timedelta(days=3653)
 """Ten years."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -136,32 +133,22 @@ class Catalogue:
     async def page(
         self, owner: str, wanted: FileFilter, *, limit: int, first_row_key: str | None = None
     ) -> FilePage:
-        """The newest files that the filter admits, from ``first_row_key`` on.
-
-        A page ends when it has ``limit`` files or ``MAX_ROWS_READ`` rows were read for it, so that what a
-        request costs does not depend on how rare a filter's files are. It may then have fewer files than
-        asked for, or none, and there may still be more.
-        """
+        """The newest files that the filter admits, from ``first_row_key`` on (see ``ranges.admitted``)."""
         now = self._clock.now()
         first, end = wanted.row_keys()
-        next_row_key: str | None = first_row_key or first
-        found: list[File] = []
-        rows_left = MAX_ROWS_READ
-        while next_row_key is not None and len(found) < limit and rows_left:
-            missing = limit - len(found)
-            ask = missing if rows_left == MAX_ROWS_READ else max(missing, LEAST_ROWS_READ)
-            page = await self._tables.query(
-                owner, first_row_key=next_row_key, end_row_key=end, limit=min(ask, rows_left)
-            )
-            rows_left -= len(page.entities)
-            next_row_key = page.next_row_key
-            for entity in page.entities:
-                if len(found) == limit:
-                    next_row_key = entity.row_key
-                    break
-                file = files.from_entity(entity)
-                if wanted.admits(file, now):
-                    found.append(file)
+
+        def read(entity: Entity) -> File | None:
+            file = files.from_entity(entity)
+            return file if wanted.admits(file, now) else None
+
+        found, next_row_key = await admitted(
+            self._tables,
+            owner,
+            first_row_key=first_row_key or first,
+            end_row_key=end,
+            limit=limit,
+            read=read,
+        )
         return FilePage(found, next_row_key)
 
     async def update(

@@ -17,6 +17,7 @@ from shared.errors import EntityChangedError, EntityMissingError, NotFoundError,
 from shared.files import intake
 from shared.files.events import EventType
 from shared.files.file import FileStatus, is_file_id
+from shared.ledger.ranges import admitted
 from shared.notifications import delivery_record as deliveries
 from shared.notifications.delivery_record import SETTLED, Delivery, DeliveryStatus
 from shared.ports import MAX_TRANSACTION_CHANGES, Delete
@@ -34,10 +35,6 @@ LEAST_KEEP_SECONDS: Final = 3600.0
 """By then the rows that an entry is about were written, or never will be."""
 ROW_KEYS: Final = ("delivery|", "delivery}")
 """The range of all deliveries of a partition, those of the newest file first: ``first <= key < end``."""
-MAX_ROWS_READ: Final = 1000
-"""Of one page, whatever the filter: about as many as the Table service returns at once."""
-LEAST_ROWS_READ: Final = 100
-"""Read at once where a filter lets few deliveries through."""
 MAX_TRIES: Final = 8
 """Races against others who change the same rows."""
 _DELIVERY_ID = re.compile(r"([0-9a-f-]{36})_[a-z0-9-]{1,40}_[0-9a-f]{32}")
@@ -116,31 +113,21 @@ class History:
         file_id: str | None = None,
         first_row_key: str | None = None,
     ) -> DeliveryPage:
-        """The deliveries that the filter admits, of one file or of all, from ``first_row_key`` on.
-
-        A page ends when it has ``limit`` deliveries or ``MAX_ROWS_READ`` rows were read for it, so that what
-        a request costs does not depend on how rare a filter's deliveries are. It may then have fewer than
-        asked for, or none, and there may still be more.
-        """
+        """The deliveries that the filter admits, of one file or of all (see ``ranges.admitted``)."""
         first, end = ROW_KEYS if file_id is None else deliveries.row_keys_of_file(file_id)
-        next_row_key: str | None = first_row_key or first
-        found: list[Delivery] = []
-        rows_left = MAX_ROWS_READ
-        while next_row_key is not None and len(found) < limit and rows_left:
-            missing = limit - len(found)
-            ask = missing if rows_left == MAX_ROWS_READ else max(missing, LEAST_ROWS_READ)
-            page = await self._tables.query(
-                owner, first_row_key=next_row_key, end_row_key=end, limit=min(ask, rows_left)
-            )
-            rows_left -= len(page.entities)
-            next_row_key = page.next_row_key
-            for entity in page.entities:
-                if len(found) == limit:
-                    next_row_key = entity.row_key
-                    break
-                delivery = deliveries.from_entity(entity)
-                if wanted.admits(delivery):
-                    found.append(delivery)
+
+        def read(entity: Entity) -> Delivery | None:
+            delivery = deliveries.from_entity(entity)
+            return delivery if wanted.admits(delivery) else None
+
+        found, next_row_key = await admitted(
+            self._tables,
+            owner,
+            first_row_key=first_row_key or first,
+            end_row_key=end,
+            limit=limit,
+            read=read,
+        )
         return DeliveryPage(found, next_row_key)
 
     async def note(self, owner: str, file_id: str) -> None:

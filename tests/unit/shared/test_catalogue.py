@@ -14,9 +14,10 @@ from shared.errors import (
     UnavailableError,
 )
 from shared.files import file as files
-from shared.files.catalogue import MAX_ROWS_READ, FileFilter, FilePatch
+from shared.files.catalogue import FileFilter, FilePatch
 from shared.files.file import FileStatus
 from shared.files.labels import MAX_LABELS, merged
+from shared.ledger.ranges import MAX_ROWS_READ
 from shared.ports import Insert, Replace
 from tests.unit.shared import sample
 from tests.unit.web.shelf import Shelf

@@ -10,11 +10,11 @@ from shared.adapters.memory import MemoryClock, MemoryTables
 from shared.errors import EntityChangedError, NotFoundError, UnavailableError
 from shared.files.file import FileStatus
 from shared.ledger.due import DueBook
+from shared.ledger.ranges import MAX_ROWS_READ
 from shared.notifications import delivery_record as deliveries
 from shared.notifications.delivery_record import Delivery, DeliveryStatus
 from shared.notifications.history import (
     DUE_KIND,
-    MAX_ROWS_READ,
     DeliveryFilter,
     History,
     event_of,
