@@ -306,19 +306,6 @@ def _check_labels(labels: Mapping[str, str]) -> None:
         )
 
 
-async def catalogued(tables: TableStore, file: File) -> File:
-    """Insert the file's row, or take the one that somebody was quicker to insert."""
-    entity = files.to_entity(file)
-    try:
-        (etag,) = await tables.apply([Insert(entity)])
-    except EntityExistsError:
-        existing = await tables.get(entity.partition_key, entity.row_key)
-        if existing is None:  # deleted in between: the file was there, and somebody removed it
-            return file
-        return files.from_entity(existing)
-    return files.from_entity(type(entity)(entity.partition_key, entity.row_key, entity.values, etag))
-
-
 async def find(tables: TableStore, owner: str, file_id: str) -> File | None:
     """The owner's file of that id."""
     if not files.is_file_id(file_id):

@@ -21,6 +21,7 @@ from shared.files import file as files
 from shared.files import intake, quota
 from shared.files.file import FileStatus
 from shared.files.intake import Intake, Upload
+from shared.files.publication import Publication
 from shared.files.quota import Quota, QuotaPolicy
 from shared.ledger.due import DueBook
 from shared.ports import Entity, Insert
@@ -169,9 +170,17 @@ async def test_a_blob_whose_row_could_not_be_written_is_found_by_the_trigger() -
     with pytest.raises(UnavailableError):
         await broken.accept(UPLOAD, chunks(b"hello"))
     (name,) = blobs.contents
-    blob = await blobs.properties(name)
-    assert blob is not None
-    file = await intake.catalogued(tables, files.from_blob(blob))
+    clock = MemoryClock(NOW)
+    publication = Publication(
+        blobs,
+        tables,
+        clock,
+        quota=Quota(tables, QuotaPolicy()),
+        content=sample.AnyContent(),
+        due=DueBook(tables, clock),
+    )
+    file = await publication.file_at(name)
+    assert file is not None
     assert await intake.find(tables, OWNER, file.id) == file
 
 
