@@ -109,7 +109,8 @@ class Files(World):
     @cached_property
     def uploads(self) -> Uploads:
         """Resumable uploads."""
-        from shared.files.uploading import UploadPolicy, Uploads
+        from shared.files.new_upload import UploadPolicy
+        from shared.files.uploading import Uploads
 
         settings = self.settings
         return Uploads(

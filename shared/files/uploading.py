@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from shared.errors import (
 from shared.files import file as files
 from shared.files import upload as uploads
 from shared.files.appending import Body, Checksum, RunningDigests, stage
-from shared.files.blocks import BLOCK_BYTES, MAX_BLOCKS, end_of_writing
+from shared.files.blocks import end_of_writing
 from shared.files.upload import Upload, UploadKind, UploadStatus
 from shared.files.upload_end import DUE_KIND
 from shared.ports import Insert, Replace
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from shared.files.inspection import ContentCheck
+    from shared.files.new_upload import NewUpload, UploadPolicy
     from shared.files.quota import Quota
     from shared.files.upload_end import UploadEnds
     from shared.ledger.due import DueWriter
@@ -56,37 +57,6 @@ MAX_PARTS = 90
 """Parts that can be joined: their rows and that of the whole change in one transaction."""
 RECOVERY_SECONDS = 120
 """A complete upload that is no file by then was left by a crash."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewUpload:
-    """What is known of an upload before its bytes."""
-
-    owner: str
-    name: str
-    content_type: str
-    length_bytes: int | None
-    """None: told later."""
-    correlation_id: str
-    traceparent: str
-    client_metadata: str = ""
-    partial: bool = False
-    expected_sha256: str | None = None
-    """Of the whole file, hexadecimal."""
-    expected_sha512: str | None = None
-    tenant: str = ""
-    """The partition of the owner's tenant."""
-
-
-@dataclass(frozen=True, slots=True)
-class UploadPolicy:
-    """The limits of uploads."""
-
-    max_file_bytes: int
-    expires_seconds: float = 86_400
-    """After the last byte came in, so long an unfinished upload is kept; so long, too, what became of it."""
-    block_bytes: int = BLOCK_BYTES
-    max_blocks: int = MAX_BLOCKS
 
 
 class OffsetMismatchError(ConflictError):
@@ -498,6 +468,3 @@ def _contended() -> ConflictError:
 
 def _invalid_parts(why: str) -> InvalidRequestError:
     return InvalidRequestError(why, code="invalid-parts")
-
-
-__all__ = ["Checksum", "NewUpload", "OffsetMismatchError", "UploadPolicy", "Uploads"]

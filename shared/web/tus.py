@@ -20,10 +20,11 @@ from shared.errors import (
     ProblemError,
     UnsupportedMediaTypeError,
 )
+from shared.files.appending import Checksum
 from shared.files.content_type import checked_content_type, essence
 from shared.files.name import DEFAULT_NAME, checked_name
 from shared.files.upload import Upload, UploadStatus
-from shared.files.uploading import Checksum, OffsetMismatchError
+from shared.files.uploading import OffsetMismatchError
 from shared.web.upload_protocol import FILE_ID, Answer, Append, Creation, upload_path
 
 if TYPE_CHECKING:

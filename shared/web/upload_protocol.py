@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.errors import InvalidRequestError
+from shared.files.appending import Checksum
 from shared.files.digest import DigestAlgorithm
-from shared.files.uploading import Checksum
 from shared.web.digest_fields import digests
 from shared.web.routes import BASE_PATH
 

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from shared.errors import GoneError, InvalidRequestError, ProblemError
 from shared.files.digest import DigestAlgorithm
+from shared.files.new_upload import NewUpload
 from shared.files.upload import Upload, UploadStatus
-from shared.files.uploading import NewUpload
 from shared.web import resumable_draft, tus
 from shared.web.bodies import FileBody
 from shared.web.digest_fields import digests

@@ -22,10 +22,10 @@ from shared.errors import (
 )
 from shared.files import file as files
 from shared.files import quota
+from shared.files.appending import Checksum
 from shared.files.file import FileStatus
 from shared.files.quota import QuotaPolicy
 from shared.files.upload import UploadStatus
-from shared.files.uploading import Checksum
 from tests.faults.fragile import CrashError
 from tests.unit.shared.uploads_world import OWNER, World
 

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from shared.adapters.memory import MemoryBlobs, MemoryClock, MemoryTables
-from shared.errors import UnsupportedMediaTypeError, UploadIncompleteError
+from shared.errors import UnavailableError, UnsupportedMediaTypeError, UploadIncompleteError
+from shared.files import file as files
 from shared.files import intake
+from shared.files.file import FileStatus
+from shared.files.new_upload import NewUpload, UploadPolicy
 from shared.files.publication import Publication
 from shared.files.quota import Quota, QuotaPolicy
 from shared.files.upload_end import UploadEnds
-from shared.files.uploading import Checksum, NewUpload, UploadPolicy, Uploads
+from shared.files.uploading import Uploads
 from shared.ledger.due import DueBook
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
+    from shared.files.appending import Checksum
     from shared.files.file import File
     from shared.files.upload import Upload
-    from shared.ports import BlobStore, TableStore
+    from shared.ports import BlobProperties, BlobStore, TableStore
 
 OWNER = "0123456789abcdef0123456789abcdef"
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 BLOCK_BYTES = 10
 MAX_FILE_BYTES = 1000
+CONTENT = random.Random(4).randbytes(95)
 
 
 class NoExecutables:
@@ -163,3 +169,36 @@ class World:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+async def expect_file(world: World, upload: Upload, content: bytes) -> None:
+    file = await world.file(upload)
+    assert file is not None
+    assert (file.sha256, file.size_bytes, file.status) == (sha256(content), len(content), FileStatus.STORED)
+    assert await world.content(files.blob_name(OWNER, upload.id)) == content
+
+
+async def part(world: World, content: bytes) -> Upload:
+    return await world.append(await world.create(len(content), partial=True), content, at=0)
+
+
+class Dying(MemoryBlobs):
+    """A store that is gone from a certain call on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls_left = 10**9
+        self.dies_at_commit = False
+
+    async def stage(self, name: str, block_id: str, content: bytes) -> None:
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            raise UnavailableError("gone")
+        await super().stage(name, block_id, content)
+
+    async def commit(
+        self, name: str, block_ids: Sequence[str], *, content_type: str, metadata: Mapping[str, str]
+    ) -> BlobProperties:
+        if self.dies_at_commit:
+            raise UnavailableError("gone")
+        return await super().commit(name, block_ids, content_type=content_type, metadata=metadata)

@@ -16,8 +16,9 @@ from shared.errors import (
     PermissionDeniedError,
     UnsupportedMediaTypeError,
 )
+from shared.files.appending import Checksum
 from shared.files.upload import Upload, UploadKind, UploadStatus
-from shared.files.uploading import Checksum, OffsetMismatchError
+from shared.files.uploading import OffsetMismatchError
 from shared.web import tus
 from shared.web.tus import Metadata, Tus, UnsupportedVersionError, read_checksum, read_concat
 from shared.web.upload_protocol import Fields
