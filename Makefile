@@ -22,7 +22,7 @@ up: setup ## start everything and stay
 	$(BIN)/python -m local up
 
 test: setup tests/clients/node_modules/ready ## unit, conformance and end-to-end tests
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import pytest
+    from xdist.remote import Producer
 
-END_TO_END = Path(__file__).parent / "end_to_end"
+END_TO_END = "tests/end_to_end/"
 
 
-@pytest.hookimpl(tryfirst=True)  # before the plugin reads the marks
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    for item in items:
-        name = "stack" if END_TO_END in item.path.parents else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(name))
+class _StackTogether(LoadFileScheduling):  # type: ignore[misc]  # the plugin ships no types
+    """A file is a unit of work; all files of the end-to-end tests are one, as they share one stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return END_TO_END if nodeid.startswith(END_TO_END) else str(super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """See https://pytest-xdist.readthedocs.io/en/stable/how-to.html; the marks of ``loadgroup`` go unread."""
+    return _StackTogether(config, log)

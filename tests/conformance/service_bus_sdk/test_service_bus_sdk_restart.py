@@ -1,4 +1,7 @@
-"""The broker as a process with a data folder: killed and started again, nothing is missing."""
+"""The broker as a process with a data folder: killed and started again, nothing is missing.
+
+Each test has a queue of its own, so that none depends on what another one did before it.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 WAIT_SECONDS = 5
 QUEUES: dict[str, dict[str, Any]] = {
-    "work": {"RequiresDuplicateDetection": True},
+    "states": {},
+    "duplicates": {"RequiresDuplicateDetection": True},
     "sessions": {"RequiresSession": True},
     "stream": {},
 }
@@ -93,10 +97,13 @@ class Lives:
     failed: Any = None
     deferred: int = 0
     planned: int = 0
+    known: int = 0
     streamed: list[str] = field(default_factory=list)
     sender: Any = None
     receiver: Any = None
     dead_letters: Any = None
+    duplicates_sender: Any = None
+    duplicates_receiver: Any = None
     session_receiver: Any = None
     stream_receiver: Any = None
 
@@ -112,16 +119,18 @@ async def lives(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lives
     async with (
         broker.client() as client,
         opened(
-            client.get_queue_sender("work"),
-            client.get_queue_receiver("work"),
-            client.get_queue_receiver("work", sub_queue=ServiceBusSubQueue.DEAD_LETTER),
+            client.get_queue_sender("states"),
+            client.get_queue_receiver("states"),
+            client.get_queue_receiver("states", sub_queue=ServiceBusSubQueue.DEAD_LETTER),
+            client.get_queue_sender("duplicates"),
+            client.get_queue_receiver("duplicates"),
             client.get_queue_receiver("sessions", session_id="s"),
             client.get_queue_receiver("stream"),
         ) as links,
     ):
-        lives.sender, lives.receiver, lives.dead_letters, lives.session_receiver, lives.stream_receiver = (
-            links
-        )
+        lives.sender, lives.receiver, lives.dead_letters = links[:3]
+        lives.duplicates_sender, lives.duplicates_receiver = links[3:5]
+        lives.session_receiver, lives.stream_receiver = links[5:]
         yield lives
     assert await broker.stop() == 0
 
@@ -130,13 +139,21 @@ async def live_first(broker: BrokerProcess, lives: Lives) -> None:
     async with (
         broker.client() as client,
         opened(
-            client.get_queue_sender("work"),
-            client.get_queue_receiver("work"),
+            client.get_queue_sender("states"),
+            client.get_queue_receiver("states"),
+            client.get_queue_sender("duplicates"),
+            client.get_queue_receiver("duplicates"),
             client.get_queue_sender("sessions"),
             client.get_queue_receiver("sessions", session_id="s"),
             client.get_queue_sender("stream"),
-        ) as (sender, receiver, session_sender, session_receiver, stream),
+        ) as links,
     ):
+        sender, receiver, duplicates_sender, duplicates_receiver = links[:4]
+        session_sender, session_receiver, stream = links[4:]
+        await duplicates_sender.send_messages(ServiceBusMessage("once", message_id="known"))
+        (once,) = await receive(duplicates_receiver, 1)
+        await duplicates_receiver.complete_message(once)
+        lives.known = once.sequence_number
         names = ("completed", "deferred", "dead", "failed", "locked")
         await sender.send_messages([ServiceBusMessage(name, message_id=name) for name in names])
         completed, deferred, dead, lives.failed, _ = await receive(receiver, 5)
@@ -194,16 +211,16 @@ async def test_a_dead_letter_is_there_with_its_reason(lives: Lives) -> None:
     (letter,) = await receive(lives.dead_letters, 1)
     assert str(letter) == "dead"
     assert (letter.dead_letter_reason, letter.dead_letter_error_description) == ("why", "because")
-    assert letter.dead_letter_source == "work"
+    assert letter.dead_letter_source == "states"
 
 
 async def test_duplicates_are_known_and_sequence_numbers_go_on(lives: Lives) -> None:
-    await lives.sender.send_messages(ServiceBusMessage("again", message_id="completed"))
-    await lives.sender.send_messages(ServiceBusMessage("new"))
-    (new,) = await receive(lives.receiver, 1)
+    await lives.duplicates_sender.send_messages(ServiceBusMessage("again", message_id="known"))
+    await lives.duplicates_sender.send_messages(ServiceBusMessage("new"))
+    (new,) = await receive(lives.duplicates_receiver, 1)
     assert str(new) == "new"
-    assert new.sequence_number > lives.planned
-    await lives.receiver.complete_message(new)
+    assert new.sequence_number > lives.known
+    await lives.duplicates_receiver.complete_message(new)
 
 
 async def test_a_session_has_its_messages_and_its_state(lives: Lives) -> None:
