@@ -112,6 +112,15 @@ _SHAPES = {"entra-v1": ENTRA_V1, "entra-v2": ENTRA_V2, "oidc": OPENID_CONNECT}
 _Names = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
 
+def _sending_identity(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    parts = dict(part.partition("=")[::2] for part in value.split(";") if part)
+    if parts.pop("Authorization", None) != "AAD" or parts.keys() - {"ClientId"}:
+        raise ValueError("must be Authorization=AAD, and ClientId=<id> where it is a user-assigned identity")
+    return parts.get("ClientId", "")
+
+
 class ClaimNames(BaseModel):
     """Claims that take the place of those of the issuer's kind."""
 
@@ -264,6 +273,23 @@ class Settings(BaseModel):
         [], alias="DROPBELL_WEBHOOK_ALLOWED_HOSTS"
     )
     """Hosts (or ``host:port``) that may be private and plain http. For local use; empty in Azure."""
+
+    application_insights: SecretStr | None = Field(None, alias="APPLICATIONINSIGHTS_CONNECTION_STRING")
+    """Connection string of Application Insights; none for no telemetry but log records."""
+    application_insights_identity: Annotated[str | None, BeforeValidator(_sending_identity)] = Field(
+        None, alias="APPLICATIONINSIGHTS_AUTHENTICATION_STRING"
+    )
+    """Client id of the managed identity that telemetry is sent as, empty for the system-assigned one; set as
+    ``Authorization=AAD;ClientId=<id>`` (https://learn.microsoft.com/azure/azure-monitor/app/azure-ad-authentication).
+    None: the connection string is enough."""
+    trace_sample_ratio: float = Field(0.1, alias="DROPBELL_TRACE_SAMPLE_RATIO", ge=0, le=1)
+    """Share of traces that are exported, failures apart: those always are."""
+    telemetry_interval_milliseconds: int = Field(5_000, alias="OTEL_BSP_SCHEDULE_DELAY", ge=50, le=60_000)
+    """How often spans and events are exported (OpenTelemetry's name for it)."""
+    metric_interval_milliseconds: int = Field(
+        60_000, alias="OTEL_METRIC_EXPORT_INTERVAL", ge=50, le=3_600_000
+    )
+    """How often metrics are exported (OpenTelemetry's name for it)."""
 
     @property
     def token_policy(self) -> TokenPolicy:

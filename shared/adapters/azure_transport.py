@@ -23,9 +23,12 @@ from azure.core.exceptions import (
 from azure.core.pipeline.transport import AioHttpTransport
 
 from shared.errors import UnavailableError
+from shared.telemetry.spans import System, dependency
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from shared.telemetry.spans import Span
 
 CONNECT_TIMEOUT_SECONDS = 2
 READ_TIMEOUT_SECONDS = 30
@@ -55,6 +58,9 @@ _PASSING = _DID_NOTHING | {408, 500, 502, 504}
 
 _OUTCOME_UNKNOWN = (ServiceRequestError, ServiceResponseError, DecodeError, TimeoutError)
 """Cut off, timed out, or half an answer. The SDK calls a broken connection a request error, too."""
+
+
+_SERVICES = {System.BLOB: "Blob Storage", System.TABLE: "Table Storage"}
 
 
 class AzureTransport:
@@ -109,33 +115,47 @@ async def _sent_once(
 
 
 async def answered[Answer](
-    service: str,
+    system: System,
+    name: str,
     operation: Callable[[], Awaitable[Answer]],
     *,
+    target: str = "",
     patience: Patience = ANSWER,
     repeatable: bool = True,
 ) -> Answer:
-    """Carry out an SDK operation; raises UnavailableError when ``service`` does not answer as it should.
+    """Carry out an SDK operation; raises UnavailableError when ``system`` does not answer as it should.
+
+    It is a span of the present trace, called ``name``: one for all tries. A row that is there already, or was
+    changed by somebody else, is told and is no failure.
 
     What may pass is tried again: always when the service did nothing (no connection, or turned away as too
     busy), and when the outcome is not known only if the operation is ``repeatable``.
     """
-    try:
-        async with asyncio.timeout(patience.total_seconds):
-            for pause_seconds in patience.pauses_seconds:
-                try:
-                    return await _one_try(operation, patience)
-                except (AzureError, TimeoutError) as error:
-                    if not _may_better(error, repeatable=repeatable):
-                        raise
-                await asyncio.sleep(pause_seconds)
-            return await _one_try(operation, patience)
-    except (AzureError, TimeoutError) as error:
-        status = getattr(error, "status_code", None)
-        raise UnavailableError(
-            "A storage service did not answer as it should; try again in a moment.",
-            reason=f"{service}: {type(error).__name__}{f' {status}' if status else ''}",
-        ) from error
+    with dependency(name, system, target=target) as span:
+        try:
+            return await _tried(operation, patience, span, repeatable=repeatable)
+        except (AzureError, TimeoutError) as error:
+            span.failed = True
+            status = getattr(error, "status_code", None)
+            raise UnavailableError(
+                "A storage service did not answer as it should; try again in a moment.",
+                reason=f"{_SERVICES[system]}: {type(error).__name__}{f' {status}' if status else ''}",
+            ) from error
+
+
+async def _tried[Answer](
+    operation: Callable[[], Awaitable[Answer]], patience: Patience, span: Span, *, repeatable: bool
+) -> Answer:
+    async with asyncio.timeout(patience.total_seconds):
+        for tries, pause_seconds in enumerate(patience.pauses_seconds, 1):
+            try:
+                return await _one_try(operation, patience)
+            except (AzureError, TimeoutError) as error:
+                if not _may_better(error, repeatable=repeatable):
+                    raise
+                span.tell(tries=tries + 1)
+            await asyncio.sleep(pause_seconds)
+        return await _one_try(operation, patience)
 
 
 async def _one_try[Answer](operation: Callable[[], Awaitable[Answer]], patience: Patience) -> Answer:

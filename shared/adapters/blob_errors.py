@@ -11,7 +11,6 @@ from shared.adapters.azure_transport import error_code
 if TYPE_CHECKING:
     from azure.core.exceptions import HttpResponseError
 
-SERVICE = "Blob Storage"
 TAKEN = frozenset({"BlobAlreadyExists", "ConditionNotMet", "InvalidBlockList"})
 """Somebody has committed a blob of this name, which also throws away the blocks that others staged for it."""
 _NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted"})

@@ -11,9 +11,10 @@ from azure.core.exceptions import HttpResponseError, ResourceModifiedError, Serv
 
 from shared.adapters.azure_transport import CONTENT, answered
 from shared.adapters.blob_arguments import check_range
-from shared.adapters.blob_errors import SERVICE, is_missing
+from shared.adapters.blob_errors import is_missing
 from shared.adapters.discarding import is_discarded
 from shared.errors import EntityChangedError, EntityMissingError
+from shared.telemetry.spans import System
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -88,7 +89,7 @@ async def _fetch(
             raise ServiceResponseError("the answer is shorter than the range")
         return _Part(content, str(found.etag), blob_bytes)
 
-    return await answered(SERVICE, fetch, patience=CONTENT)
+    return await answered(System.BLOB, "Blob read", fetch, target=blob.container_name, patience=CONTENT)
 
 
 async def _check_state(blob: BlobClient, name: str, etag: str | None) -> None:
@@ -103,7 +104,7 @@ async def _check_state(blob: BlobClient, name: str, etag: str | None) -> None:
         if is_discarded(found.metadata):
             raise EntityMissingError(name)
 
-    await answered(SERVICE, check)
+    await answered(System.BLOB, "Blob properties", check, target=blob.container_name)
 
 
 async def _explain(error: HttpResponseError, blob: BlobClient, name: str) -> None:

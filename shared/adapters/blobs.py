@@ -12,9 +12,9 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob.aio import ContainerClient
 
-from shared.adapters.azure_transport import CONTENT, answered, error_code
+from shared.adapters.azure_transport import ANSWER, CONTENT, answered, error_code
 from shared.adapters.blob_arguments import check_block, check_block_list
-from shared.adapters.blob_errors import SERVICE, TAKEN, is_missing
+from shared.adapters.blob_errors import TAKEN, is_missing
 from shared.adapters.blob_reading import read_blob
 from shared.adapters.discarding import delete_blob, discard_blocks, is_discarded
 from shared.adapters.same_write import is_same_write, same_commit
@@ -22,14 +22,16 @@ from shared.adapters.staged_blocks import stage_all, stage_block, staged_blocks
 from shared.errors import EntityExistsError, EntityMissingError
 from shared.files.blocks import BLOCK_BYTES, in_blocks
 from shared.ports import BlobProperties
+from shared.telemetry.spans import System
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.core.pipeline.transport import AioHttpTransport
     from azure.storage.blob.aio import BlobClient
 
+    from shared.adapters.azure_transport import Patience
     from shared.ports import StagedBlock
 
 __all__ = ["BLOCK_BYTES", "AzureBlobs"]
@@ -94,7 +96,7 @@ class AzureBlobs:
                 return await self._own_earlier_try(asked, error)
             return replace(asked, etag=str(answer["etag"]))
 
-        return await answered(SERVICE, write, patience=CONTENT)
+        return await self._answered("Blob create", write, patience=CONTENT)
 
     async def _own_earlier_try(self, asked: BlobProperties, error: HttpResponseError) -> BlobProperties:
         """A write whose answer was lost is sent again, and then meets the blob that it made itself."""
@@ -125,7 +127,7 @@ class AzureBlobs:
                 metadata=dict(found.metadata),
             )
 
-        return await answered(SERVICE, read)
+        return await self._answered("Blob properties", read)
 
     def read(
         self, name: str, *, offset_bytes: int = 0, size_bytes: int | None = None, etag: str | None = None
@@ -165,7 +167,7 @@ class AzureBlobs:
                 raise EntityMissingError(name) from clash
             raise clash
 
-        return await answered(SERVICE, write, patience=CONTENT)
+        return await self._answered("Blob commit", write, patience=CONTENT)
 
     async def delete(self, name: str) -> None:
         """See ``BlobStore``."""
@@ -173,15 +175,22 @@ class AzureBlobs:
         if await staged_blocks(blob):
             await discard_blocks(blob)
         else:
-            await answered(SERVICE, lambda: delete_blob(blob))
+            await self._answered("Blob delete", lambda: delete_blob(blob))
 
     async def check(self) -> None:
         """Ask for the container; raises UnavailableError when it does not answer."""
-        await answered(SERVICE, self._container.get_container_properties)
+        await self._answered("Blob container", self._container.get_container_properties)
 
     async def close(self) -> None:
         """Release the client."""
         await self._container.close()
+
+    async def _answered[Answer](
+        self, name: str, operation: Callable[[], Awaitable[Answer]], *, patience: Patience = ANSWER
+    ) -> Answer:
+        return await answered(
+            System.BLOB, name, operation, target=self._container.container_name, patience=patience
+        )
 
     def _blob(self, name: str) -> BlobClient:
         return self._container.get_blob_client(name)

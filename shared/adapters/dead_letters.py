@@ -19,6 +19,7 @@ from azure.servicebus.exceptions import MessageLockLostError
 from shared.adapters.service_bus import RETRY_BACKOFF_FACTOR_SECONDS, RETRY_TOTAL, SOCKET_TIMEOUT_SECONDS
 from shared.errors import UnavailableError
 from shared.ports import DeadLetter
+from shared.telemetry.spans import System, dependency, failing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
@@ -87,7 +88,7 @@ class ServiceBusDeadLetters:
     async def peek(self, *, from_sequence_number: int = 0, limit: int) -> Sequence[DeadLetter]:
         """See ``DeadLetterQueue``; raises UnavailableError."""
         found: list[DeadLetter] = []
-        async with self._open_link(self._peek_timeout_seconds) as receiver:
+        async with self._open_link("Queue peek dead letters", self._peek_timeout_seconds) as receiver:
             following = from_sequence_number
             while len(found) < limit:
                 # One answer may hold fewer than were asked for: it has a size limit.
@@ -107,7 +108,7 @@ class ServiceBusDeadLetters:
         """
         if not sequence_numbers:
             return 0
-        async with self._open_link(self._take_timeout_seconds) as receiver:
+        async with self._open_link("Queue take dead letters", self._take_timeout_seconds) as receiver:
             taking = _Taking(receiver, sequence_numbers, settle)
             try:
                 await taking.run(time.monotonic() + min(RECEIVE_SECONDS, self._take_timeout_seconds / 2))
@@ -120,8 +121,14 @@ class ServiceBusDeadLetters:
         await self._client.close()
 
     @asynccontextmanager
-    async def _open_link(self, timeout_seconds: float) -> AsyncIterator[ServiceBusReceiver]:
+    async def _open_link(self, name: str, timeout_seconds: float) -> AsyncIterator[ServiceBusReceiver]:
         """A receiver link; closing it gives back what had arrived and was not looked at."""
+        with dependency(name, System.QUEUE, target=self._queue) as span, failing(span, UnavailableError):
+            async with self._receiver(timeout_seconds) as receiver:
+                yield receiver
+
+    @asynccontextmanager
+    async def _receiver(self, timeout_seconds: float) -> AsyncIterator[ServiceBusReceiver]:
         try:
             async with (
                 asyncio.timeout(timeout_seconds),

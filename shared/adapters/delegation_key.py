@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from shared.adapters.azure_transport import answered
+from shared.telemetry.spans import System
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -81,7 +82,9 @@ class DelegationKeys:
 
     async def _fetch_key(self, starts_at: datetime, expires_at: datetime) -> _HeldKey:
         key = await answered(
-            "Blob Storage", lambda: self._source.get_user_delegation_key(starts_at, expires_at)
+            System.BLOB,
+            "Blob delegation key",
+            lambda: self._source.get_user_delegation_key(starts_at, expires_at),
         )
         return _HeldKey(key, expires_at)
 

@@ -12,7 +12,8 @@ from azure.core import MatchConditions
 from azure.core.exceptions import HttpResponseError
 
 from shared.adapters.azure_transport import answered, error_code
-from shared.adapters.blob_errors import SERVICE, TAKEN, is_missing
+from shared.adapters.blob_errors import TAKEN, is_missing
+from shared.telemetry.spans import System
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,9 +30,13 @@ def is_discarded(metadata: Mapping[str, str]) -> bool:
 
 async def discard_blocks(blob: BlobClient) -> None:
     """Throw away the blocks, and the blob if there is one; what somebody else commits meanwhile stays."""
-    etag = await answered(SERVICE, lambda: _commit_empty(blob))
+    etag = await answered(
+        System.BLOB, "Blob discard blocks", lambda: _commit_empty(blob), target=blob.container_name
+    )
     if etag is not None:
-        await answered(SERVICE, lambda: delete_blob(blob, etag=etag))
+        await answered(
+            System.BLOB, "Blob delete", lambda: delete_blob(blob, etag=etag), target=blob.container_name
+        )
 
 
 async def delete_blob(blob: BlobClient, *, etag: str | None = None) -> None:

@@ -15,6 +15,7 @@ from yarl import URL
 from shared.errors import TargetFailedError, TargetNotAllowedError, UnavailableError
 from shared.notifications.channels.target_policy import is_public_address
 from shared.ports import ANSWER_START_BYTES, HttpAnswer
+from shared.telemetry.spans import System, dependency, failing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +43,14 @@ class HttpJson:
 
     async def fetch_json(self, url: str) -> object:
         """See ``JsonSource``."""
+        host = URL(url).host or ""
+        with (
+            dependency("GET issuer document", System.ISSUER, target=host) as span,
+            failing(span, UnavailableError),
+        ):
+            return await self._fetch(url)
+
+    async def _fetch(self, url: str) -> object:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
         try:

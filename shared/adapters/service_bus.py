@@ -12,6 +12,7 @@ from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import MessageSizeExceededError
 
 from shared.errors import UnavailableError
+from shared.telemetry.spans import SpanKind, System, dependency, failing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -75,6 +76,14 @@ class ServiceBusQueue:
 
     async def send(self, messages: Sequence[QueueMessage]) -> None:
         """See ``MessageQueue``. A message that fits nowhere is a ValueError, and then nothing is sent."""
+        with (
+            dependency("Queue send", System.QUEUE, target=self._queue, kind=SpanKind.PRODUCER) as span,
+            failing(span, UnavailableError),
+        ):
+            span.tell(messages=len(messages))
+            await self._send(messages)
+
+    async def _send(self, messages: Sequence[QueueMessage]) -> None:
         async with self._open_link() as sender:
             for batch in await _in_batches(sender, messages):
                 await sender.send_messages(batch)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from azure.core.exceptions import HttpResponseError
 
 from shared.adapters.azure_transport import CONTENT, answered, error_code
-from shared.adapters.blob_errors import SERVICE, is_missing
+from shared.adapters.blob_errors import is_missing
 from shared.ports import StagedBlock
+from shared.telemetry.spans import System
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -36,7 +37,7 @@ async def stage_block(blob: BlobClient, block_id: str, content: bytes) -> None:
                 raise ValueError("all block ids of a blob have the same length") from error
             raise
 
-    await answered(SERVICE, send, patience=CONTENT)
+    await answered(System.BLOB, "Blob stage", send, target=blob.container_name, patience=CONTENT)
 
 
 async def staged_blocks(blob: BlobClient) -> Sequence[StagedBlock]:
@@ -51,7 +52,7 @@ async def staged_blocks(blob: BlobClient) -> Sequence[StagedBlock]:
             raise
         return tuple(StagedBlock(str(block.id), int(block.size)) for block in uncommitted)
 
-    return await answered(SERVICE, read, patience=CONTENT)
+    return await answered(System.BLOB, "Blob list blocks", read, target=blob.container_name, patience=CONTENT)
 
 
 async def stage_all(

@@ -14,9 +14,10 @@ from shared.adapters.azure_transport import ANSWER, answered, error_code
 from shared.adapters.transaction import check_transaction
 from shared.errors import EntityChangedError, EntityExistsError, EntityMissingError
 from shared.ports import Delete, Entity, Insert, Page, Replace
+from shared.telemetry.spans import System
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.core.pipeline.transport import AioHttpTransport
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from shared.errors import StoreError
     from shared.ports import Change, Value
 
-SERVICE = "Table Storage"
 _ERRORS_BY_STATUS: Mapping[int, type[StoreError]] = {
     404: EntityMissingError,
     409: EntityExistsError,
@@ -71,7 +71,7 @@ class AzureTables:
                     raise
                 return None
 
-        return await answered(SERVICE, read, patience=self._patience)
+        return await self._answered("Table get", read)
 
     async def query(self, partition_key: str, *, first_row_key: str, end_row_key: str, limit: int) -> Page:
         """See ``TableStore``. One row more than asked for tells where the next page starts."""
@@ -89,7 +89,7 @@ class AzureTables:
                     break
             return found
 
-        found = await answered(SERVICE, read, patience=self._patience)
+        found = await self._answered("Table query", read)
         return Page(found[:limit], found[limit].row_key if len(found) > limit else None)
 
     async def apply(self, changes: Sequence[Change]) -> Sequence[str]:
@@ -117,7 +117,19 @@ class AzureTables:
                     raise
                 raise kind(error_code(error)) from error
 
-        return await answered(SERVICE, write, patience=self._patience, repeatable=False)
+        return await self._answered("Table apply", write, repeatable=False)
+
+    async def _answered[Answer](
+        self, name: str, operation: Callable[[], Awaitable[Answer]], *, repeatable: bool = True
+    ) -> Answer:
+        return await answered(
+            System.TABLE,
+            name,
+            operation,
+            target=self._table.table_name,
+            patience=self._patience,
+            repeatable=repeatable,
+        )
 
     async def check(self) -> None:
         """Look for a row that is not there; raises UnavailableError when the table does not answer."""

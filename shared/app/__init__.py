@@ -8,8 +8,14 @@ request needs.
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from shared.app.http import Http
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from shared.ledger.due import Work
 
 
 class Application(Http):
@@ -20,6 +26,7 @@ class Application(Http):
         from shared.files import file, removal, upload_end
         from shared.ledger import idempotency
         from shared.notifications import happenings, history, redelivery
+        from shared.telemetry.spans import SpanKind
 
         works = {
             happenings.DUE_KIND: self.happenings.look,
@@ -31,7 +38,17 @@ class Application(Http):
             removal.PURGE: self.removal.purge_due,
             idempotency.KIND: self.requests.forget,
         }
-        await self.due_book.work_off(works)
+
+        def followed(kind: str, look: Work) -> Work:
+            async def follow(owner: str, id_: str) -> datetime | None:
+                # Each in a part of its own: it may turn out to belong to a file's trace.
+                with self.telemetry.work(f"sweep {kind}", SpanKind.CONSUMER, only_if_told=True):
+                    return await look(owner, id_)
+
+            return follow
+
+        with self.telemetry.work("sweep", SpanKind.CONSUMER, only_if_told=True):
+            await self.due_book.work_off({kind: followed(kind, look) for kind, look in works.items()})
 
 
 @cache

@@ -44,7 +44,7 @@ class Http(Notifications):
         from shared.web.uploads import with_protocol_headers
 
         finishes = (with_protocol_headers, self.cross_origin.finish)
-        return Front(self.validator, limiter=self._limiter, finishes=finishes)
+        return Front(self.validator, limiter=self._limiter, finishes=finishes, telemetry=self.telemetry)
 
     @cached_property
     def cross_origin(self) -> CrossOrigin:

@@ -182,11 +182,19 @@ class Notifications(Files):
 
     async def announce(self, blob_name: str) -> None:
         """What the blob trigger does."""
-        await self.fan_out.announce(blob_name)
+        from shared.telemetry.spans import SpanKind
+
+        with self.telemetry.work("announce", SpanKind.CONSUMER):
+            await self.fan_out.announce(blob_name)
 
     async def deliver(self, body: bytes, *, enqueued_at: datetime | None) -> None:
         """What the queue trigger does."""
-        await self.deliverer.handle(body, enqueued_at=enqueued_at)
+        from shared.errors import DeadLetterError
+        from shared.telemetry.spans import SpanKind
+
+        # That a message must be dead-lettered is said where it is decided, not each time it comes.
+        with self.telemetry.work("deliver", SpanKind.CONSUMER, quiet=DeadLetterError):
+            await self.deliverer.handle(body, enqueued_at=enqueued_at)
 
 
 class _Later:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         UrlSigner,
     )
     from shared.settings import Settings
+    from shared.telemetry.recorder import Sink, Telemetry
 
 _NOISY_LOGGERS = ("azure", "uamqp")
 """The SDKs log every request with its headers at INFO."""
@@ -55,6 +56,28 @@ class World:
         for name in _NOISY_LOGGERS:
             logging.getLogger(name).setLevel(logging.WARNING)
         return read_settings()
+
+    @cached_property
+    def telemetry(self) -> Telemetry:
+        """Follows what is done, and hands it to whoever exports it."""
+        from shared.telemetry.recorder import Telemetry
+
+        return Telemetry(self.telemetry_sink, sample_ratio=self.settings.trace_sample_ratio)
+
+    @cached_property
+    def telemetry_sink(self) -> Sink | None:
+        """Where telemetry goes; None where no Application Insights is set up."""
+        settings = self.settings
+        if settings.application_insights is None:
+            return None
+        from shared.adapters.azure_monitor import AzureMonitor
+
+        return AzureMonitor(
+            settings.application_insights.get_secret_value(),
+            identity_client_id=settings.application_insights_identity,
+            interval_seconds=settings.telemetry_interval_milliseconds / 1000,
+            metric_interval_seconds=settings.metric_interval_milliseconds / 1000,
+        )
 
     @cached_property
     def clock(self) -> Clock:

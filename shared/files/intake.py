@@ -22,6 +22,7 @@ from shared.errors import (
 )
 from shared.files import file as files
 from shared.files.digest import RunningDigest
+from shared.files.tracing import became_visible
 from shared.ports import Delete, Insert
 
 if TYPE_CHECKING:
@@ -235,6 +236,7 @@ class Intake:
             if changes:
                 await self._tables.apply(changes)
             return await find(self._tables, file.owner, file.id) or file
+        became_visible(file)
         return replace(file, etag=etag)
 
     async def take_back(self, file: File) -> None:

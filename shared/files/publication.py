@@ -31,6 +31,7 @@ from shared.files import upload as uploads
 from shared.files.events import EventType, Silence
 from shared.files.file import File, FileStatus
 from shared.files.inspection import Inspection, check_digest
+from shared.files.tracing import became_visible, works_on
 from shared.files.upload import Upload, UploadKind, UploadStatus
 from shared.ports import BlobProperties, Delete, Insert, Replace
 from shared.telemetry.events import Event, record
@@ -93,6 +94,7 @@ class Publication:
             ConflictError: ``not-uploaded``: there is no blob yet.
             NotFoundError: The upload has ended, or its file was deleted.
         """
+        works_on(upload)
         tries_left = MAX_TRIES
         while tries_left:
             match upload.status:
@@ -179,6 +181,7 @@ class Publication:
                 files_delta=-1,
             )
             return None
+        became_visible(told)
         return replace(told, etag=etag)
 
     async def _bytes_to_read(self, upload: Upload) -> int | None:
@@ -308,6 +311,7 @@ class Publication:
             )
         except (EntityExistsError, EntityChangedError, EntityMissingError):
             return None
+        became_visible(file)
         if upload.kind is UploadKind.DIRECT:
             await self._blobs.delete(upload.blob_name)
         return replace(file, etag=etag)

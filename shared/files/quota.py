@@ -23,6 +23,7 @@ from shared.files import upload as uploads
 from shared.ledger.ranges import rows
 from shared.ports import Entity, Insert, Replace
 from shared.telemetry.events import Event, record
+from shared.telemetry.measurements import Metric, measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,6 +132,7 @@ class Quota:
 
 def _exceeded(limit: str) -> TooLargeError:
     record(Event.QUOTA_EXCEEDED)
+    measure(Metric.QUOTA_REFUSALS)
     return TooLargeError(
         f"You can keep at most {limit}. Delete what you do not need, or ask for more.", code="quota-exceeded"
     )

@@ -35,6 +35,7 @@ from shared.files import file as files
 from shared.files import upload as uploads
 from shared.files.appending import Body, Checksum, RunningDigests, stage
 from shared.files.blocks import end_of_writing
+from shared.files.tracing import works_on
 from shared.files.upload import Upload, UploadKind, UploadStatus
 from shared.files.upload_end import DUE_KIND
 from shared.ports import Insert, Replace
@@ -115,6 +116,7 @@ class Uploads:
         if entity is None:
             raise _not_found()
         upload = uploads.from_entity(entity)
+        works_on(upload)
         expired = upload.status is UploadStatus.OPEN and upload.expires_at <= self._clock.now()
         if upload.kind is not UploadKind.RESUMABLE:
             raise _not_found()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from shared.errors import UnavailableError
 from shared.identity.trusted_issuer import TENANT
 from shared.telemetry.events import Event, record
+from shared.telemetry.measurements import Metric, measure
 
 if TYPE_CHECKING:
     import jwt
@@ -128,10 +129,12 @@ class SigningKeys:
         """
         key_set = self._key_set
         if key_set is None or self._must_wait_for_refresh(key_set):
+            measure(Metric.SIGNING_KEY_LOOKUPS, result="miss")
             return (await self._refreshed()).keys.get(kid)
         if self._age_seconds(key_set) >= self._times.refresh_after_seconds:
             self._start_fetch()
         key = key_set.keys.get(kid)
+        measure(Metric.SIGNING_KEY_LOOKUPS, result="miss" if key is None else "hit")
         if key is None and self._may_look_again():
             key = (await self._refreshed()).keys.get(kid)
         return key

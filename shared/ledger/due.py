@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from shared.errors import DropbellError, EntityChangedError, EntityExistsError, EntityMissingError
 from shared.ports import Delete, Entity, Insert
 from shared.telemetry.events import Event, record
+from shared.telemetry.measurements import Metric, measure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -98,6 +99,7 @@ class DueBook:
                 id=due.id,
                 reason=getattr(error, "reason", None) or type(error).__name__,
             )
+            measure(Metric.SWEEP_FINDINGS, kind="failed")
             return False
         return True
 

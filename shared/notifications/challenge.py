@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.errors import TargetError, TargetNotAllowedError
 from shared.notifications.channels import Notification
+from shared.notifications.channels.attempt import attempt
 from shared.notifications.channels.webhook import SecretUnreadableError
 from shared.notifications.message import EVENT_TYPE_PREFIX, EVENT_TYPE_SUFFIX, CloudEvent
 from shared.notifications.subscription import ChannelKind
 from shared.ports import ANSWER_START_BYTES
-from shared.telemetry.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from shared.notifications.channels.target_policy import TargetPolicy
     from shared.notifications.subscription import Subscription
     from shared.ports import Clock, HttpAnswer
+    from shared.telemetry.trace_context import TraceContext
 
 CHALLENGE_TYPE: Final = f"{EVENT_TYPE_PREFIX}subscription.challenge{EVENT_TYPE_SUFFIX}"
 CHALLENGE_TIMEOUT_SECONDS: Final = 10.0
@@ -110,18 +111,19 @@ class Challenger:
     async def challenge(self, subscription: Subscription, *, correlation_id: str) -> str | None:
         """Challenge the target once; None when it has proved itself, else what was missing."""
         challenge = self._make_challenge()
-        trace = TraceContext.start()
-        event = subscription_event(
-            subscription,
-            CHALLENGE_TYPE,
-            source=self._source,
-            now=self._clock.now(),
-            trace=trace,
-            data={"challenge": challenge},
-        )
-        notification = Notification(event.id, subscription, event, correlation_id, trace.child().traceparent)
-        try:
-            answer = await self._poster.post(notification, timeout_seconds=self._timeout_seconds)
-        except (TargetError, SecretUnreadableError) as error:
-            return str(error)
+        with attempt(subscription) as span:
+            event = subscription_event(
+                subscription,
+                CHALLENGE_TYPE,
+                source=self._source,
+                now=self._clock.now(),
+                trace=span.context,
+                data={"challenge": challenge},
+            )
+            told = Notification(event.id, subscription, event, correlation_id, span.context.traceparent)
+            try:
+                answer = await self._poster.post(told, timeout_seconds=self._timeout_seconds)
+            except (TargetError, SecretUnreadableError) as error:
+                return str(error)
+            span.tell(status_code=answer.status_code)
         return what_is_missing(answer, challenge)

@@ -21,6 +21,7 @@ from shared.notifications.audit import AuditLog
 from shared.notifications.letter import Letter, LetterFilter, LetterIds, read
 from shared.notifications.redrive import Step, message_for, plan
 from shared.notifications.target_guard import start_afresh
+from shared.telemetry.spans import traceparent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
@@ -167,7 +168,8 @@ class DeadLetters:
             entity, step = await conditional.update(self._tables, message.owner, row_key, decide)
         except (EntityMissingError, EntityChangedError):
             return Step.LEAVE  # gone, or fought over: the letter stays
-        following = message_for(step, deliveries.from_entity(entity), message)
+        delivery = deliveries.from_entity(entity)
+        following = message_for(step, delivery, message, asked_by=traceparent())
         if following is not None:
             await self._queue.send([following])
         return step

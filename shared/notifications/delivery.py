@@ -21,6 +21,7 @@ from shared.ledger.ranges import rows
 from shared.notifications import delivery_record as deliveries
 from shared.notifications import subscription as subscriptions
 from shared.notifications.channels import Notification, Outcome, Verdict
+from shared.notifications.channels.attempt import attempt, conclude, position_of
 from shared.notifications.delivery_record import (
     SETTLED,
     Attempt,
@@ -31,10 +32,12 @@ from shared.notifications.delivery_record import (
     take_turn,
 )
 from shared.notifications.message import DeliveryMessage
-from shared.notifications.subscription import SubscriptionStatus
+from shared.notifications.subscription import EventType, SubscriptionStatus
 from shared.notifications.target_health import GO, Hold, Permission
 from shared.ports import Replace
 from shared.telemetry.events import Event, record
+from shared.telemetry.measurements import Metric, measure
+from shared.telemetry.spans import adopt, link, tell
 from shared.telemetry.trace_context import TraceContext
 
 if TYPE_CHECKING:
@@ -101,7 +104,16 @@ class Deliverer:
             message = DeliveryMessage.from_queue(body)
         except DeadLetterError as error:
             record(Event.MESSAGE_UNREADABLE, level=logging.ERROR, reason=str(error))
+            measure(Metric.DEAD_LETTERS, cause="unreadable")
             raise
+        adopt(TraceContext.parse(message.parent))
+        link(TraceContext.parse(message.asked_by))
+        tell(
+            file_id=message.file_id,
+            delivery_id=message.delivery_id,
+            attempt=message.attempt,
+            correlation_id=message.correlation_id,
+        )
         try:
             await self._carry_out(message, enqueued_at)
         except EntityMissingError:
@@ -118,7 +130,7 @@ class Deliverer:
             case Turn.SEND:
                 await self._send(delivery, message)
             case Turn.GIVE_UP:
-                await self._settle_dead(delivery, "the last attempt was interrupted")
+                await self._settle_dead(delivery, "the last attempt was interrupted", cause="interrupted")
             case Turn.FINISH:
                 await self._settle_file(delivery.owner, delivery.file_id)
                 self._skip(message, f"already {delivery.status}")
@@ -163,22 +175,16 @@ class Deliverer:
         if not permission.allowed and not self._is_tried_all_the_same(delivery, permission):
             await self._hold(delivery, message, subscription, permission)
             return
-        span = (TraceContext.parse(message.event.traceparent) or TraceContext.start()).child()
-        told = Notification(
-            delivery.id, subscription, message.event, message.correlation_id, span.traceparent
-        )
         lane = nullcontext(None) if self._guard is None else self._guard.lane(subscription)
         async with lane as come_back_at:
             started_at = self._clock.now()
             if come_back_at is None:
-                outcome = await self._channels[subscription.channel].deliver(
-                    told, timeout_seconds=self._policy.attempt_timeout_seconds
-                )
+                outcome = await self._attempt(delivery, message, subscription)
         if come_back_at is not None:
             no_room = Permission(allowed=False, not_before=come_back_at, hold=Hold.PACE)
             await self._hold(delivery, message, subscription, no_room)
             return
-        attempt = Attempt(
+        made = Attempt(
             number=delivery.attempt,
             started_at=started_at,
             duration_ms=round((self._clock.now() - started_at) / timedelta(milliseconds=1)),
@@ -188,22 +194,56 @@ class Deliverer:
             answer_start=outcome.answer_start,
         )
         await self._learn(subscription, outcome, permission, message)
-        record(
-            Event.DELIVERY_ATTEMPT,
-            delivery_id=delivery.id,
-            file_id=delivery.file_id,
-            attempt=attempt.number,
-            outcome=attempt.outcome.value,
-            status_code=attempt.status_code,
-            duration_ms=attempt.duration_ms,
-            trace_id=span.trace_id,
-            correlation_id=message.correlation_id,
-        )
+        self._tell(made, delivery, message, subscription)
         await self._conclude(
-            replace(delivery, attempts=(*delivery.attempts, attempt), held_since=None),
+            replace(delivery, attempts=(*delivery.attempts, made), held_since=None),
             message,
             subscription,
             outcome,
+        )
+
+    async def _attempt(
+        self, delivery: Delivery, message: DeliveryMessage, subscription: Subscription
+    ) -> Outcome:
+        """Tell the subscriber, in a span that is linked to that of the attempt before."""
+        trace = TraceContext.parse(message.parent) or TraceContext.start()
+        here = position_of(trace.trace_id, delivery.id, delivery.attempt)
+        told = Notification(
+            delivery.id, subscription, message.event, message.correlation_id, here.traceparent
+        )
+        with attempt(subscription, span_id=here.span_id) as span:
+            if delivery.attempts:
+                span.links.append(position_of(trace.trace_id, delivery.id, delivery.attempts[-1].number))
+            outcome = await self._channels[subscription.channel].deliver(
+                told, timeout_seconds=self._policy.attempt_timeout_seconds
+            )
+            conclude(span, outcome)
+        return outcome
+
+    def _tell(
+        self, made: Attempt, delivery: Delivery, message: DeliveryMessage, subscription: Subscription
+    ) -> None:
+        """The wide event of an attempt, and what is counted of it."""
+        measure(Metric.DELIVERY_ATTEMPTS, outcome=made.outcome.value, channel=subscription.channel.value)
+        since_accepted_ms = None
+        if made.outcome is AttemptOutcome.DELIVERED and deliveries.is_about(delivery, EventType.FILE_STORED):
+            since_accepted = self._clock.now() - message.accepted_at
+            measure(Metric.TIME_TO_DELIVERED, since_accepted.total_seconds())
+            since_accepted_ms = round(since_accepted / timedelta(milliseconds=1))
+        record(
+            Event.DELIVERY_ATTEMPT,
+            level=logging.INFO if made.outcome is AttemptOutcome.DELIVERED else logging.WARNING,
+            delivery_id=delivery.id,
+            file_id=delivery.file_id,
+            subscription_id=subscription.id,
+            channel=subscription.channel.value,
+            attempt=made.number,
+            outcome=made.outcome.value,
+            status_code=made.status_code,
+            duration_ms=made.duration_ms,
+            since_accepted_ms=since_accepted_ms,
+            trace_id=message.event.traceparent.split("-")[1],
+            correlation_id=message.correlation_id,
         )
 
     def _is_tried_all_the_same(self, delivery: Delivery, permission: Permission) -> bool:
@@ -231,6 +271,7 @@ class Deliverer:
                 held = Attempt(delivery.attempt, now, 0, AttemptOutcome.HELD, detail=TARGET_FAILING)
                 outcome = Outcome(Verdict.TRY_AGAIN, TARGET_FAILING)
                 failed = replace(delivery, attempts=(*delivery.attempts, held), held_since=None)
+                self._tell(held, delivery, message, subscription)
                 await self._conclude(failed, message, subscription, outcome)
                 return
             not_before = min(not_before, gives_up_at)
@@ -271,7 +312,8 @@ class Deliverer:
                 retry_after_seconds=outcome.retry_after_seconds,
             )
         if delay_seconds is None:
-            await self._settle_dead(delivery, outcome.detail)
+            cause = "exhausted" if outcome.verdict is Verdict.TRY_AGAIN else "rejected"
+            await self._settle_dead(delivery, outcome.detail, cause=cause)
             return
         retrying = replace(
             delivery.moved_to(DeliveryStatus.RETRYING),
@@ -293,8 +335,9 @@ class Deliverer:
         at = until + timedelta(seconds=later_seconds)
         await self._queue.send([message.for_look().to_queue(not_before=at)])
 
-    async def _settle_dead(self, delivery: Delivery, reason: str) -> None:
+    async def _settle_dead(self, delivery: Delivery, reason: str, *, cause: str) -> None:
         await self._settle(delivery, DeliveryStatus.DEAD, reason=reason)
+        measure(Metric.DEAD_LETTERS, cause=cause)
         raise DeadLetterError(reason)
 
     async def _settle(self, delivery: Delivery, status: DeliveryStatus, *, reason: str | None = None) -> None:

@@ -8,6 +8,7 @@ the queue drops those it has seen.
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from itertools import batched
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,6 +16,7 @@ from shared.errors import EntityChangedError, EntityExistsError
 from shared.files import file as files
 from shared.files import intake
 from shared.files.file import FileStatus
+from shared.files.tracing import works_on
 from shared.ledger.ranges import rows
 from shared.notifications import delivery_record as deliveries
 from shared.notifications import subscription as subscriptions
@@ -24,6 +26,8 @@ from shared.notifications.message import DeliveryMessage, file_event
 from shared.notifications.subscription import EventType
 from shared.ports import MAX_TRANSACTION_CHANGES, Insert, Replace
 from shared.telemetry.events import Event, record
+from shared.telemetry.measurements import Metric, measure
+from shared.telemetry.spans import position, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,14 +82,21 @@ class FanOut:
         file = await self._arrivals.file_at(blob_name)
         if file is None:
             return
+        works_on(file)
+        tell(correlation_id=file.correlation_id)
+        is_new = file.status is FileStatus.STORED
         pending = await self._announced(file)
         await self._send(file, EventType.FILE_STORED, pending)
+        since_accepted = self._clock.now() - file.accepted_at
+        if is_new:
+            measure(Metric.TIME_TO_ANNOUNCED, since_accepted.total_seconds())
         record(
             Event.FILE_ANNOUNCED,
             file_id=file.id,
             trace_id=file.trace_id,
             correlation_id=file.correlation_id,
             deliveries=len(pending),
+            since_accepted_ms=round(since_accepted / timedelta(milliseconds=1)) if is_new else None,
         )
 
     async def tell(self, file: File, event_type: EventType) -> None:
@@ -123,6 +134,7 @@ class FanOut:
                     trace_id=file.trace_id,
                     correlation_id=file.correlation_id,
                 )
+                measure(Metric.SWEEP_FINDINGS, kind=files.ANNOUNCE)
             await self.announce(files.blob_name(owner, file_id))
         return None
 
@@ -187,6 +199,7 @@ class FanOut:
 
     async def _send(self, file: File, event_type: EventType, pending: Sequence[Delivery]) -> None:
         event = file_event(file, event_type, source=self._public_url)
+        here = position()
         messages = [
             DeliveryMessage(
                 owner=file.owner,
@@ -196,6 +209,9 @@ class FanOut:
                 attempt=delivery.attempt,
                 correlation_id=file.correlation_id,
                 event=event,
+                # Another request's own work, such as a change of the file, has a trace of its own.
+                traceparent=here.traceparent if here and here.trace_id == file.trace_id else None,
+                asked_by=here.traceparent if here and here.trace_id != file.trace_id else None,
             )
             for delivery in pending
         ]

@@ -91,6 +91,13 @@ class DeliveryMessage(BaseModel):
     """How often this message was put off because another worker's lease still ran."""
     correlation_id: str
     event: CloudEvent
+    traceparent: str | None = None
+    """Where in the trace the file was announced: every attempt is a child of that.
+
+    None in messages that an earlier version sent; the file's own position does then.
+    """
+    asked_by: str | None = None
+    """The span of the request that asked for this round of attempts; None for the first round."""
 
     def to_queue(self, *, not_before: datetime | None = None) -> QueueMessage:
         """The queue's message.
@@ -107,11 +114,28 @@ class DeliveryMessage(BaseModel):
                 "file_id": self.file_id,
                 "delivery_id": self.delivery_id,
                 "correlation_id": self.correlation_id,
-                "traceparent": self.event.traceparent,
+                "traceparent": self.parent,
                 "schema_version": str(self.schema_version),
             },
             not_before=not_before,
         )
+
+    @property
+    def accepted_at(self) -> datetime:
+        """When the file was accepted; as far as the event tells, otherwise when the event happened."""
+        try:
+            return datetime.fromisoformat(str(self.event.data["file"]["created_at"]))
+        except (KeyError, TypeError, ValueError):
+            return self.event.time
+
+    @property
+    def parent(self) -> str:
+        """The ``traceparent`` that attempts are children of."""
+        return self.traceparent or self.event.traceparent
+
+    def for_round(self, attempt: int, *, asked_by: str | None) -> DeliveryMessage:
+        """The message of the first attempt of another round."""
+        return self.for_attempt(attempt).model_copy(update={"asked_by": asked_by})
 
     def for_attempt(self, attempt: int) -> DeliveryMessage:
         """The message of another attempt of the same delivery."""

@@ -12,7 +12,9 @@ from shared.errors import UnavailableError
 from shared.notifications import subscription as subscriptions
 from shared.notifications.challenge import subscription_event
 from shared.notifications.channels import Notification
+from shared.notifications.channels.attempt import attempt, conclude
 from shared.notifications.subscription import SubscriptionStatus
+from shared.telemetry.spans import position
 from shared.telemetry.trace_context import TraceContext
 
 if TYPE_CHECKING:
@@ -42,13 +44,12 @@ class OwnerNews:
 
     async def disabled(self, ended: Subscription, reason: str, *, correlation_id: str) -> None:
         """Say that ``ended`` is disabled, and why; raises nothing that its channels or the store raise."""
-        trace = TraceContext.start()
         event = subscription_event(
             ended,
             DISABLED_TYPE,
             source=self._source,
             now=self._clock.now(),
-            trace=trace,
+            trace=position() or TraceContext.start(),
             data={
                 "message": f"Your {ended.channel} subscription {ended.id} is disabled: {reason}.",
                 "reason": reason,
@@ -56,8 +57,11 @@ class OwnerNews:
         )
 
         async def tell(other: Subscription) -> Outcome:
-            told = Notification(event.id, other, event, correlation_id, trace.child().traceparent)
-            return await self._channels[other.channel].deliver(told, timeout_seconds=TIMEOUT_SECONDS)
+            with attempt(other) as span:
+                told = Notification(event.id, other, event, correlation_id, span.context.traceparent)
+                outcome = await self._channels[other.channel].deliver(told, timeout_seconds=TIMEOUT_SECONDS)
+                conclude(span, outcome)
+                return outcome
 
         await asyncio.gather(*map(tell, await self._others(ended)))
 

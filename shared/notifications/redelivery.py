@@ -20,6 +20,7 @@ from shared.notifications.delivery_record import SETTLED, Delivery, DeliveryStat
 from shared.notifications.message import DeliveryMessage, file_event
 from shared.notifications.subscription import EventType, SubscriptionStatus
 from shared.notifications.target_guard import start_afresh
+from shared.telemetry.spans import traceparent
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -130,6 +131,7 @@ class Redelivery:
             attempt=delivery.attempt,
             correlation_id=file.correlation_id,
             event=file_event(file, event_type, source=self._public_url),
+            asked_by=traceparent(),
         )
         await self._queue.send([message.to_queue()])
 

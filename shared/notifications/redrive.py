@@ -46,11 +46,16 @@ def plan(delivery: Delivery, *, attempt: int, now: datetime, by: str) -> tuple[D
             return None, Step.ASK
 
 
-def message_for(step: Step, delivery: Delivery, message: DeliveryMessage) -> QueueMessage | None:
-    """What is sent for ``step``; ``delivery`` is the row as it stands now."""
+def message_for(
+    step: Step, delivery: Delivery, message: DeliveryMessage, *, asked_by: str | None = None
+) -> QueueMessage | None:
+    """What is sent for ``step``.
+
+    ``delivery`` is the row as it stands now, ``asked_by`` the ``traceparent`` of the operator's request.
+    """
     match step:
         case Step.SEND:
-            return message.for_attempt(delivery.attempt).to_queue()
+            return message.for_round(delivery.attempt, asked_by=asked_by).to_queue()
         case Step.ASK:
             # Its own message id: the queue may remember that of the letter, and drop it.
             return message.for_look().to_queue()

@@ -21,6 +21,7 @@ from shared.notifications.channels import Fault, Verdict
 from shared.notifications.target_health import GO, Circuit, Hold, Permission, Sign, TargetHealth
 from shared.notifications.target_pace import LANE_AGAIN_SECONDS, Lanes, Pacer
 from shared.ports import Insert
+from shared.telemetry.measurements import Metric, measure
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -138,6 +139,10 @@ class TargetGuard:
         except (UnavailableError, EntityChangedError):
             # Racing writers saw the same target; what they wrote does for this attempt, too.
             return Report()
+        if before is Circuit.CLOSED and health.circuit is Circuit.OPEN:
+            measure(Metric.CIRCUITS_OPENED)
+        elif before is not Circuit.CLOSED and health.circuit is Circuit.CLOSED:
+            measure(Metric.CIRCUITS_CLOSED)
         gave_up = sign is Sign.FAILURE and health.is_given_up(self._clock.now(), self._policy)
         return Report(health.circuit, changed=health.circuit is not before, gave_up=gave_up)
 

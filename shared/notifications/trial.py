@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 from shared.errors import ConflictError
 from shared.notifications.challenge import subscription_event
 from shared.notifications.channels import Notification, Verdict
+from shared.notifications.channels.attempt import attempt, conclude
 from shared.notifications.delivery_record import AttemptOutcome
 from shared.notifications.message import EVENT_TYPE_PREFIX, EVENT_TYPE_SUFFIX
 from shared.notifications.subscription import SubscriptionStatus
-from shared.telemetry.trace_context import TraceContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,20 +71,21 @@ class Trial:
                 if subscription.status is SubscriptionStatus.PENDING
                 else "subscription-disabled",
             )
-        trace = TraceContext.start()
         started_at = self._clock.now()
-        event = subscription_event(
-            subscription,
-            TEST_TYPE,
-            source=self._source,
-            now=started_at,
-            trace=trace,
-            data={"message": "This is a test; no file is behind it."},
-        )
-        outcome = await self._channels[subscription.channel].deliver(
-            Notification(event.id, subscription, event, correlation_id, trace.child().traceparent),
-            timeout_seconds=self._timeout_seconds,
-        )
+        with attempt(subscription) as span:
+            event = subscription_event(
+                subscription,
+                TEST_TYPE,
+                source=self._source,
+                now=started_at,
+                trace=span.context,
+                data={"message": "This is a test; no file is behind it."},
+            )
+            outcome = await self._channels[subscription.channel].deliver(
+                Notification(event.id, subscription, event, correlation_id, span.context.traceparent),
+                timeout_seconds=self._timeout_seconds,
+            )
+            conclude(span, outcome)
         duration = self._clock.now() - started_at
         return TrialResult(
             OUTCOMES[outcome.verdict],

@@ -7,9 +7,11 @@ import re
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, cast
 
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 
 from shared.errors import UnauthenticatedError, UploadIncompleteError
 from shared.identity.challenge import with_scope
@@ -17,12 +19,14 @@ from shared.identity.owner import OWNER_HEADER, acting_owner, tenant_partition
 from shared.identity.permissions import OPERATOR_ROLES, SCOPES, least_grant
 from shared.identity.principal import require
 from shared.telemetry.events import Event, record
+from shared.telemetry.recorder import Telemetry
+from shared.telemetry.spans import SpanKind, make_current
 from shared.telemetry.trace_context import TraceContext
 from shared.web.problem import as_problem, problem_response
-from shared.web.routes import check_open, permission_of
+from shared.web.routes import check_open, permission_of, template_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from shared.identity.permissions import Permission
     from shared.identity.principal import Principal
     from shared.identity.token import TokenValidator
+    from shared.telemetry.spans import Span, TracePart, Value
 
 CORRELATION_HEADER = "x-correlation-id"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -65,8 +70,13 @@ class Call:
 class _Visit:
     """What becomes known of a request while it is answered."""
 
+    route: str
+    method: str
     correlation_id: str
-    trace: TraceContext
+    part: TracePart
+    started: float = field(default_factory=time.perf_counter)
+    reason: str | None = None
+    level: int = logging.INFO
     caller: Principal | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -96,9 +106,15 @@ class Front:
     """What every route does before and after its own work."""
 
     def __init__(
-        self, validator: TokenValidator, *, limiter: Limiter | None = None, finishes: Sequence[Finish] = ()
+        self,
+        validator: TokenValidator,
+        *,
+        limiter: Limiter | None = None,
+        finishes: Sequence[Finish] = (),
+        telemetry: Telemetry | None = None,
     ) -> None:
         self._validator = validator
+        self._telemetry = telemetry or Telemetry()
         self._limiter = limiter
         self._finishes = finishes
 
@@ -116,7 +132,7 @@ class Front:
             owner = acting_owner(caller, _single(request, OWNER_HEADER))
             tenant = tenant_partition(owner.tenant_id)
             return await work(
-                Call(request, caller, owner.partition, visit.correlation_id, visit.trace, tenant)
+                Call(request, caller, owner.partition, visit.correlation_id, visit.part.root.context, tenant)
             )
 
         return await self._answer(route, request, authorised)
@@ -135,40 +151,67 @@ class Front:
     async def _answer(
         self, route: str, request: Request, work: Callable[[_Visit], Awaitable[Response]]
     ) -> Response:
-        started = time.perf_counter()
-        correlation_id = correlation_id_of(request.headers.get(CORRELATION_HEADER))
-        trace = (TraceContext.parse(request.headers.get("traceparent")) or TraceContext.start()).child()
-        visit = _Visit(correlation_id, trace)
-        reason = None
-        level = logging.INFO
+        parent = TraceContext.parse(request.headers.get("traceparent"))
+        name = f"{request.method} {template_of(route)}"
+        part = self._telemetry.begin(name, SpanKind.SERVER, parent=parent)
+        visit = _Visit(
+            route, request.method, correlation_id_of(request.headers.get(CORRELATION_HEADER)), part
+        )
+        part.root.tell(correlation_id=visit.correlation_id)
+        make_current(part.root)
         try:
             response = await work(visit)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happened, the client gets an answer
             problem = as_problem(error)
-            reason = problem.reason or problem.code
-            level = logging.ERROR if problem.status >= 500 else logging.WARNING
-            response = problem_response(problem, correlation_id=correlation_id)
-        response.headers[CORRELATION_HEADER] = correlation_id
+            visit.reason = problem.reason or problem.code
+            visit.level = logging.ERROR if problem.status >= 500 else logging.WARNING
+            response = problem_response(problem, correlation_id=visit.correlation_id)
+        except BaseException:
+            visit.reason = "cancelled"
+            self._leave(visit, status_code=None)
+            raise
+        response.headers[CORRELATION_HEADER] = visit.correlation_id
         response.headers.setdefault("cache-control", "no-store")
-        for name, value in visit.headers.items():
-            response.headers.setdefault(name, value)
+        for header, value in visit.headers.items():
+            response.headers.setdefault(header, value)
         for finish in self._finishes:
             finish(request, response)
-        caller = visit.caller
+        if isinstance(response, StreamingResponse):
+            leave = partial(self._leave, visit, status_code=response.status_code)
+            response.body_iterator = _Followed(
+                cast("AsyncGenerator[bytes]", response.body_iterator), part.root, leave
+            )
+            make_current(None)
+        else:
+            self._leave(visit, status_code=response.status_code)
+        return response
+
+    def _leave(self, visit: _Visit, *, status_code: int | None, **more: Value) -> None:
+        """Tell of the request, and let go of it; once."""
+        part, caller = visit.part, visit.caller
+        if part.ended:
+            return
+        root = part.root
+        root.failed = visit.level >= logging.ERROR
+        root.tell(status_code=status_code, reason=visit.reason)
+        file_id = root.attributes.get("file_id")
         record(
             Event.REQUEST,
-            level=level,
-            route=route,
-            method=request.method,
-            status_code=response.status_code,
-            duration_ms=round((time.perf_counter() - started) * 1000, 1),
-            reason=reason,
+            level=visit.level,
+            route=visit.route,
+            method=visit.method,
+            status_code=status_code,
+            duration_ms=round((time.perf_counter() - visit.started) * 1000, 1),
+            reason=visit.reason,
             caller=caller.kind.value if caller else None,
             client_id=caller.client_id if caller else None,
-            trace_id=trace.trace_id,
-            correlation_id=correlation_id,
+            file_id=file_id,
+            trace_id=part.trace_id,
+            correlation_id=visit.correlation_id,
+            **more,
         )
-        return response
+        self._telemetry.finish(part)
+        make_current(None)
 
     async def _authenticated(self, request: Request, permission: Permission) -> Principal:
         try:
@@ -177,6 +220,40 @@ class Front:
             grant = least_grant(permission, SCOPES) or least_grant(permission, OPERATOR_ROLES)
             error.headers = with_scope(error.headers, grant)
             raise
+
+
+class _Followed:
+    """Content on its way; the request is over when the last of it is sent, or the client is gone.
+
+    An object, not a generator: that one, closed before its first step, would do nothing at all.
+    """
+
+    def __init__(self, content: AsyncGenerator[bytes], span: Span, leave: Callable[..., None]) -> None:
+        self._content = content
+        self._span = span
+        self._leave = leave
+        self._sent_bytes = 0
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        make_current(self._span)
+        try:
+            chunk = await anext(self._content)
+        except StopAsyncIteration:
+            await self.aclose()
+            raise
+        self._sent_bytes += len(chunk)
+        return chunk
+
+    async def aclose(self) -> None:
+        """Let go of the content, and of the request."""
+        make_current(self._span)
+        try:
+            await self._content.aclose()
+        finally:
+            self._leave(bytes_sent=self._sent_bytes)
 
 
 def _single(request: Request, name: str) -> str | None:

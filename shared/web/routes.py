@@ -102,6 +102,9 @@ WITH_HEAD: Final = frozenset({"get_file", "get_content", "get_shared_content"})
 
 _PERMISSIONS: Final = {route.name: route.needs for route in ROUTES}
 _OPEN: Final = frozenset(route.name for route in OPEN_ROUTES)
+_TEMPLATES: Final = {route.name: BASE_PATH + route.path for route in ROUTES} | {
+    route.name: route.path for route in OPEN_ROUTES
+}
 
 
 def permission_of(name: str) -> Permission:
@@ -110,6 +113,11 @@ def permission_of(name: str) -> Permission:
         return _PERMISSIONS[name]
     except KeyError:
         raise _not_listed(name) from None
+
+
+def template_of(name: str) -> str:
+    """The route's whole path, with the names of its parameters; the name itself for one not in the table."""
+    return _TEMPLATES.get(name, name)
 
 
 def check_open(name: str) -> None:

@@ -173,7 +173,7 @@ async def test_a_store_that_does_not_answer_is_told_as_such() -> None:
 
 async def test_one_wide_event_tells_of_each_request(caplog: Any) -> None:
     caplog.set_level(logging.INFO, logger="dropbell")
-    await Portal().upload(b"x", x_correlation_id="mine", traceparent=f"00-{'1' * 32}-{'2' * 16}-01")
+    answer = await Portal().upload(b"x", x_correlation_id="mine", traceparent=f"00-{'1' * 32}-{'2' * 16}-01")
     (event,) = [json.loads(record.getMessage()) for record in caplog.records if record.name == "dropbell"]
     assert event.pop("duration_ms") >= 0
     assert event == {
@@ -183,6 +183,7 @@ async def test_one_wide_event_tells_of_each_request(caplog: Any) -> None:
         "status_code": 201,
         "caller": "user",
         "client_id": forge.CLIENT,
+        "file_id": body_of(answer)["id"],
         "trace_id": "1" * 32,
         "correlation_id": "mine",
     }
