@@ -57,6 +57,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except BadRequest as error:
         return problem(400, "Bad Request", str(error))
+    except web.RequestPayloadError:
+        response = problem(400, "Bad Request", "The body is cut short, or not encoded as its headers say.")
+        response.force_close()
+        return response
     except web.HTTPRequestEntityTooLarge as error:
         # What is left of the body is not worth reading: close instead.
         response = problem(413, error.reason, f"A body may have at most {request.client_max_size} bytes.")
