@@ -67,9 +67,9 @@ def summarise(trace_id: str, envelopes: Collection[Envelope]) -> Summary:
         requests=kinds[Kind.REQUEST],
         dependencies=kinds[Kind.DEPENDENCY],
         events=kinds[Kind.EVENT],
-        errors=sum(each.is_failure for each in in_order),
+        errors=_errors(in_order),
         result=str(root.base.get("responseCode") or ""),
-        file_id=_first(in_order, "file_id"),
+        file_id=_first([each for each in in_order if each.kind is not Kind.DEPENDENCY], "file_id"),
         correlation_id=_first(in_order, "correlation_id"),
         deliveries=dict(Counter(each.outcome for each in deliveries_of(in_order))),
         instances=len({each.instance for each in in_order}),
@@ -83,6 +83,13 @@ def _root(in_order: Collection[Envelope]) -> Envelope:
     roots = [each for each in spans if each.parent_id not in span_ids]
     requests = [each for each in roots if each.kind is Kind.REQUEST]
     return next(iter([*requests, *roots, *spans, *in_order]))
+
+
+def _errors(in_order: Collection[Envelope]) -> int:
+    """How many things went wrong: a failed call within a failed request is the same thing told twice."""
+    failed = [each for each in in_order if each.is_failure]
+    failed_spans = {each.span_id for each in failed if each.span_id}
+    return sum(each.parent_id not in failed_spans for each in failed)
 
 
 def _first(in_order: Collection[Envelope], name: str) -> str | None:

@@ -20,7 +20,7 @@ export function showDeliveries(place, deliveries, onOpen) {
       type: 'button', class: `attempt ${good ? 'good' : 'bad'}`, title: attempt.reason || attempt.outcome, disabled: attempt.row === null,
       'aria-label': `attempt ${attempt.number ?? ''}: ${attempt.outcome} ${attempt.status_code ?? ''}`,
       on: { click: () => onOpen(attempt.row) },
-    }, element('b', { 'aria-hidden': 'true', text: good ? '✓' : '✕' }), ` ${text}`)
+    }, element('b', { class: `mark ${good ? 'good' : 'bad'}`, 'aria-hidden': 'true' }), String(text))
     return element('li', {}, gap, button)
   }
 }

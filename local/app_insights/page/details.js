@@ -1,34 +1,37 @@
 // What is known of one span: its fields, its links, and what was noted in it.
 import { element } from './dom.js'
-import { duration } from './format.js'
+import { duration, moment } from './format.js'
 import { categoryName } from './waterfall.js'
 
 const FIRST = ['outcome', 'attempt', 'status_code', 'reason', 'channel', 'duration_ms', 'since_accepted_ms', 'method', 'route', 'level']
 const NOTES = { event: 'Event', message: 'Log', exception: 'Exception' }
 
-export function showDetails(place, row, { onClose, onFollow }) {
+export function showDetails(place, row, parent, { onClose, onFollow }) {
   place.hidden = row === null
   if (row === null) return place.replaceChildren()
-  const close = element('button', { type: 'button', class: 'close', 'aria-label': 'Close the details', text: '✕', on: { click: onClose } })
+  const close = element('button', { type: 'button', class: 'close cross', 'aria-label': 'Close the details', on: { click: onClose } })
   const outcome = row.failed ? element('span', { class: 'badge bad' }, element('b', { class: 'mark bad', 'aria-hidden': 'true' }), 'failed') : null
-  const times = `${categoryName(row.category)} · begins at ${duration(row.start_ms)}${row.category === 'event' ? '' : ` · took ${duration(row.duration_ms)}`}`
+  const times = `${categoryName(row.category)} · begins at ${moment(row.start_ms)}${row.category === 'event' ? '' : ` · took ${duration(row.duration_ms)}`}`
   place.replaceChildren(
     element('header', {}, element('h3', { class: row.category }, element('span', { class: 'kind', 'aria-hidden': 'true' }), row.name), close),
     element('p', { class: 'times' }, times, ' ', outcome),
-    ...links(row, onFollow),
+    ...links(row, parent, onFollow),
     ...row.notes.map(note),
     element('h4', { text: 'Span' }),
     table(Object.entries(row.fields)))
   place.scrollTop = 0
 }
 
-function links(row, onFollow) {
-  if (!row.links.length) return []
+function links(row, parent, onFollow) {
+  if (!row.links.length && !parent) return []
   const items = row.links.map((link) => {
     if (link.row === null) return element('li', {}, 'linked to a span that is not here: ', element('code', { text: `${link.trace_id} / ${link.span_id}` }))
     const what = link.row === row.retry_of ? 'the attempt before' : `linked to ${link.name}`
-    return element('li', {}, element('button', { type: 'button', class: 'link', text: `↻ ${what}`, on: { click: () => onFollow(link.row) } }))
+    return element('li', {}, element('button', { type: 'button', class: 'link', text: what, on: { click: () => onFollow(link.row) } }))
   })
+  if (parent) {
+    items.unshift(element('li', {}, element('button', { type: 'button', class: 'link', text: `caused by ${parent.name}`, on: { click: () => onFollow(parent.id) } })))
+  }
   return [element('ul', { class: 'links' }, ...items)]
 }
 
@@ -36,7 +39,7 @@ function note(told) {
   const title = element('h4', {},
     told.failed ? element('b', { class: 'mark bad', role: 'img', 'aria-label': 'error' }) : null,
     element('span', { class: 'note-kind', text: NOTES[told.kind] ?? told.kind }), ` ${told.name}`)
-  const time = element('p', { class: 'times', text: `at ${duration(told.at_ms)}` })
+  const time = element('p', { class: 'times', text: `at ${moment(told.at_ms)}` })
   const stack = told.stack ? element('pre', { tabindex: 0, text: told.stack }) : null
   return element('section', { class: 'note' }, title, time, table(inOrder(told.properties)), stack)
 }

@@ -13,6 +13,9 @@ export function duration(ms) {
   return `${Math.floor(minutes / 1440)} d ${pad(Math.round((minutes % 1440) / 60))} h`
 }
 
+/** When, since the beginning. */
+export const moment = (ms) => (ms < 0.5 ? '0 ms' : duration(ms))
+
 /** As short as it gets, for an axis. */
 export function tick(ms) {
   if (ms === 0) return '0'

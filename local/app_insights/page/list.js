@@ -67,7 +67,7 @@ function outcomes(item) {
   const told = Object.entries(item.deliveries).map(([outcome, number]) =>
     element('span', { class: `badge ${outcome === 'delivered' ? 'good' : ''}`, text: `${number} ${outcome}` }))
   if (item.failed) told.unshift(element('span', { class: 'badge bad', text: count(item.errors, 'failure') }))
-  if (!told.length && item.result) told.push(element('span', { class: 'badge', text: item.result }))
+  if (!told.length && item.result && item.result !== '0') told.push(element('span', { class: 'badge', text: item.result }))
   return told
 }
 

@@ -4,9 +4,13 @@ import { bytes, duration, figure } from './format.js'
 
 const WIDTH = 100
 const HEIGHT = 24
+const FIRST = ['files.accepted', 'bytes.accepted', 'time_to_announced', 'time_to_delivered', 'delivery.attempts', 'dead_letters'].map((name) => `dropbell.${name}`)
+const EXPORT_MS = 60_000
 
 export function showMetrics(place, series) {
   const cards = Object.entries(Object.groupBy(series, (each) => each.name)).map(([name, group]) => summed(name, group))
+  const rank = ({ name }) => (FIRST.includes(name) ? FIRST.indexOf(name) : FIRST.length)
+  cards.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name))
   place.hidden = cards.length === 0
   reconcile(place, cards, (card) => card.name, card)
 }
@@ -15,8 +19,12 @@ export function showMetrics(place, series) {
 function summed(name, group) {
   const isHistogram = group.some((each) => each.min !== null)
   const points = new Map()
-  for (const point of group.flatMap((each) => each.history)) {
-    const at = Math.round(Date.parse(point.time) / 1000)
+  const history = group.flatMap((each) => each.history)
+  const times = history.map((point) => Date.parse(point.time))
+  // Processes export at moments of their own: over a longer time what they tell within a minute belongs together.
+  const slotMs = Math.max(...times) - Math.min(...times) > 5 * EXPORT_MS ? EXPORT_MS : 1
+  for (const point of history) {
+    const at = Math.floor(Date.parse(point.time) / slotMs)
     const sum = points.get(at) ?? { value: 0, count: 0 }
     points.set(at, { value: sum.value + point.value, count: sum.count + point.count })
   }
@@ -44,7 +52,7 @@ function unit(name) {
 function card({ label, value, aside, past }) {
   return element('article', { class: 'metric', title: aside },
     element('h3', { text: label, title: label }),
-    element('p', { class: 'figure' }, element('strong', { text: value }), element('small', { text: aside })),
+    element('strong', { text: value }), element('small', { text: aside }),
     sparkline(past))
 }
 

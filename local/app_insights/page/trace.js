@@ -13,9 +13,9 @@ const details = byId('details')
 const fold = byId('fold')
 let etag = null
 
-const picture = makeWaterfall(byId('chart'), byId('legend'), (row) => {
+const picture = makeWaterfall(byId('chart'), byId('legend'), (row, parent) => {
   board.classList.toggle('split', row !== null)
-  showDetails(details, row, { onClose: () => picture.leave(), onFollow: (id) => picture.open(id) })
+  showDetails(details, row, parent, { onClose: () => picture.leave(), onFollow: (id) => picture.open(id) })
 })
 
 async function refresh() {

@@ -1,7 +1,7 @@
 // The picture: a row for each span, nested, on one axis. Rows are a treegrid (ARIA) and can be walked by keyboard.
 import { makeAxis } from './axis.js'
 import { element } from './dom.js'
-import { brief, duration, tick } from './format.js'
+import { brief, count, duration, moment, tick } from './format.js'
 
 const CATEGORIES = {
   request: 'HTTP request', function: 'function', blob: 'blob', table: 'table', queue: 'queue', webhook: 'webhook or chat',
@@ -9,12 +9,13 @@ const CATEGORIES = {
 }
 const MAX_INDENT = 10
 
-/** Draws into `place` and `legend`; `onChoose(row or null)` is told what is looked at. */
+/** Draws into `place` and `legend`; `onChoose(row or null, parent or null)` is told what is looked at. */
 export function makeWaterfall(place, legend, onChoose) {
   let story = { rows: [], folds: [], duration_ms: 0 }
   let isFolded = true
   let focusedId = null
   let chosenId = null
+  let byId = new Map()
   const closed = new Set()
   const body = element('div', { class: 'rows', role: 'rowgroup' })
   const scale = element('div', { class: 'scale', role: 'columnheader' })
@@ -44,38 +45,51 @@ export function makeWaterfall(place, legend, onChoose) {
     if (hadFocus) focus(focusedId)
   }
 
-  function line(row, number, rows) {
-    const before = rows[number - 1]
+  function line(row) {
     const isOpen = !closed.has(row.id)
     const name = element('div', { class: 'name', role: 'gridcell' },
-      element('span', { class: 'twig', 'aria-hidden': 'true', text: row.children ? (isOpen ? '▾' : '▸') : '' }),
+      element('span', { class: 'twig', 'aria-hidden': 'true', }),
       element('span', { class: 'kind', 'aria-hidden': 'true' }),
       row.failed ? element('b', { class: 'mark bad', role: 'img', 'aria-label': 'failed' }) : null,
       element('span', { class: 'text', text: row.name, title: row.name }),
-      ...chips(row, before))
+      ['webhook', 'http'].includes(row.category) && row.fields.target && !row.name.includes(row.fields.target)
+        ? element('span', { class: 'target', text: row.fields.target, title: row.fields.target }) : null,
+      ...chips(row, byId.get(row.parent)))
     name.style.setProperty('--depth', Math.min(row.depth, MAX_INDENT))
     const took = element('div', { class: 'took', role: 'gridcell', text: row.category === 'event' ? '' : duration(row.duration_ms) })
     const track = element('div', { class: 'track', role: 'gridcell' },
-      element('span', { class: 'hidden', text: `from ${duration(row.start_ms)} to ${duration(row.start_ms + row.duration_ms)}` }),
+      element('span', { class: 'hidden', text: `from ${moment(row.start_ms)} to ${moment(row.start_ms + row.duration_ms)}` }),
       row.wait ? element('span', { class: `wait ${row.wait.reason}` }) : null,
       element('span', { class: 'span' }),
       element('span', { class: 'label', 'aria-hidden': 'true', text: waited(row) }))
     return element('div', {
-      class: `row ${row.category} ${row.failed ? 'failed' : ''} ${row.wait || !row.depth ? 'begins' : ''}`,
+      class: `row ${row.category} ${row.failed ? 'failed' : ''}`,
       role: 'row', data: { id: row.id },
       tabindex: row.id === focusedId ? 0 : -1, 'aria-level': row.depth + 1, 'aria-selected': String(row.id === chosenId),
       'aria-expanded': row.children ? String(isOpen) : null,
     }, name, took, track)
   }
 
-  function chips(row, before) {
+  function failuresInside(row) {
+    const inside = new Set([row.id])
+    let failures = 0
+    for (const each of story.rows) {
+      if (!inside.has(each.parent)) continue
+      inside.add(each.id)
+      failures += each.failed ? 1 : 0
+    }
+    return failures
+  }
+
+  function chips(row, parent) {
     const told = []
-    if (row.retry_of) told.push(element('span', { class: 'chip', title: 'linked to an earlier attempt of the same trace', text: '↻ retry' }))
-    else if (row.links.length) told.push(element('span', { class: 'chip', title: 'linked to another span', text: '⇢ linked' }))
+    const inside = closed.has(row.id) ? failuresInside(row) : 0
+    if (inside) told.push(element('span', { class: 'chip bad', text: `${count(inside, 'failure')} inside` }))
+    if (row.retry_of) told.push(element('span', { class: 'chip', title: 'linked to an earlier attempt of the same trace', text: 'retry' }))
+    else if (row.links.length) told.push(element('span', { class: 'chip', title: 'linked to another span', text: 'linked' }))
     if (row.result && row.failed) told.push(element('span', { class: 'chip bad', text: row.result === '0' ? 'failed' : row.result }))
     if (row.parent_missing) told.push(element('span', { class: 'chip', title: 'its parent was not sent to this store, or not yet', text: 'parent missing' }))
-    const other = row.instance && before && before.instance !== row.instance && row.category !== 'event'
-    if (row.instance && (other || !before) && row.category !== 'event') told.push(element('span', { class: 'chip process', title: `process ${row.instance}`, text: row.instance }))
+    if (row.instance && parent?.instance !== row.instance && row.category !== 'event') told.push(element('span', { class: 'chip process', title: `process ${row.instance}`, text: row.instance }))
     return told
   }
 
@@ -84,7 +98,7 @@ export function makeWaterfall(place, legend, onChoose) {
     const axis = makeAxis(story.duration_ms, isFolded ? story.folds : [], widthPx)
     const percent = (part) => `${(part * 100).toFixed(3)}%`
     for (const node of body.children) {
-      const row = story.rows.find((each) => each.id === node.dataset.id)
+      const row = byId.get(node.dataset.id)
       const start = axis.at(row.start_ms)
       const end = axis.at(row.start_ms + row.duration_ms)
       const bar = node.querySelector('.span')
@@ -102,7 +116,7 @@ export function makeWaterfall(place, legend, onChoose) {
       element('span', { class: 'hidden', text: 'Time since the beginning' }),
       ...axis.ticks.map((each) => placed(element('span', { class: 'tick', text: tick(each.ms) }), each.part)),
       ...axis.folds.map((each) => placed(element('span', {
-        class: 'folded', title: `${duration(each.endMs - each.startMs)} in which nothing happened, left out`, text: `⋯ ${brief(each.endMs - each.startMs)}`,
+        class: 'folded', title: `${duration(each.endMs - each.startMs)} in which nothing happened, left out`, text: `+${brief(each.endMs - each.startMs)}`,
       }), each.part, each.length)))
     lines.replaceChildren(
       ...axis.ticks.map((each) => placed(element('i', { class: 'tick' }), each.part)),
@@ -136,7 +150,8 @@ export function makeWaterfall(place, legend, onChoose) {
   function choose(id) {
     chosenId = id
     for (const node of body.children) node.setAttribute('aria-selected', String(node.dataset.id === id))
-    onChoose(story.rows.find((row) => row.id === id) ?? null)
+    const row = byId.get(id) ?? null
+    onChoose(row, byId.get(row?.parent) ?? null)
   }
 
   function toggle(id) {
@@ -167,7 +182,7 @@ export function makeWaterfall(place, legend, onChoose) {
       Home: () => go(rows[0]),
       End: () => go(rows.at(-1)),
       ArrowRight: () => (closed.has(row.id) ? toggle(row.id) : go(row.children ? rows[number + 1] : null)),
-      ArrowLeft: () => (row.children && !closed.has(row.id) ? toggle(row.id) : go(rows.find((each) => each.id === row.parent))),
+      ArrowLeft: () => (row.children && !closed.has(row.id) ? toggle(row.id) : go(byId.get(row.parent))),
       Enter: () => choose(chosenId === row.id ? null : row.id),
       ' ': () => choose(chosenId === row.id ? null : row.id),
       Escape: () => choose(null),
@@ -181,6 +196,7 @@ export function makeWaterfall(place, legend, onChoose) {
   return {
     show(fresh) {
       story = fresh
+      byId = new Map(story.rows.map((row) => [row.id, row]))
       const present = new Set(story.rows.map((row) => row.category))
       legend.replaceChildren(...Object.entries(CATEGORIES).filter(([name]) => present.has(name)).map(([name, text]) =>
         element('li', { class: name }, element('span', { class: 'kind', 'aria-hidden': 'true' }), text)))
@@ -193,7 +209,7 @@ export function makeWaterfall(place, legend, onChoose) {
     },
     /** Looks at a row from elsewhere on the page. */
     open(id) {
-      for (let row = story.rows.find((each) => each.id === id); row; row = story.rows.find((each) => each.id === row.parent)) closed.delete(row.parent)
+      for (let row = byId.get(id); row; row = byId.get(row.parent)) closed.delete(row.parent)
       draw()
       focus(id)
       choose(id)

@@ -1,8 +1,7 @@
-"""Sends telemetry as an application does: through the unchanged exporters of azure-monitor-opentelemetry-exporter."""
+"""Sends telemetry as an application does: through the unchanged exporters of Azure Monitor."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,9 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics import Meter
+    from collections.abc import Mapping, Sequence
+
+    from opentelemetry.metrics import Meter
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.trace import Span
 

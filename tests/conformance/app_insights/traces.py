@@ -22,7 +22,11 @@ QUEUE = {
     "messaging.destination.name": "notifications",
     "server.address": "127.0.0.1",
 }
-FAILED = {500: "the receiver answered 500", 503: "the receiver answered 503", 410: "the receiver answered 410"}
+FAILED = {
+    500: "the receiver answered 500",
+    503: "the receiver answered 503",
+    410: "the receiver answered 410",
+}
 
 
 @dataclass
@@ -45,7 +49,9 @@ class FileStory:
     def call(self, name: str, at_ms: float, ms: float, parent: Span, **options: Any) -> Span:
         kind = options.pop("kind", SpanKind.CLIENT)
         attributes = {"file_id": self.file_id, **options.pop("attributes", {})}
-        return self.sender.span(name, kind, self.at(at_ms), ms, parent=parent, attributes=attributes, **options)
+        return self.sender.span(
+            name, kind, self.at(at_ms), ms, parent=parent, attributes=attributes, **options
+        )
 
     def event(self, name: str, at_ms: float, span: Span, worker: int = 0, **properties: object) -> None:
         known = {
@@ -107,13 +113,25 @@ class FileStory:
         self.call("Table query", 139, 7, announce, attributes=TABLE, worker=1)
         sent = [
             self.call(
-                "Queue send", 148 + 6 * number, 5, announce, kind=SpanKind.PRODUCER, attributes=QUEUE, worker=1
+                "Queue send",
+                148 + 6 * number,
+                5,
+                announce,
+                kind=SpanKind.PRODUCER,
+                attributes=QUEUE,
+                worker=1,
             )
             for number in range(3)
         ]
         self.call("Table apply", 167, 9, announce, attributes=TABLE, worker=1)
         self.event(
-            "dropbell.file.announced", 178, announce, worker=1, deliveries=3, since_accepted_ms=92, duration_ms=48
+            "dropbell.file.announced",
+            178,
+            announce,
+            worker=1,
+            deliveries=3,
+            since_accepted_ms=92,
+            duration_ms=48,
         )
         return sent
 
@@ -146,9 +164,7 @@ class FileStory:
         self.call("Table apply", at_ms + 2, 6, deliver, attributes=TABLE, worker=worker)
         name = "Mail send" if channel == "email" else "POST hooks.example.org"
         sending = {} if channel == "email" else _posted("hooks.example.org", status)
-        self.call(
-            name, at_ms + 9, ms - 20, deliver, attributes=sending, failure=failure, worker=worker
-        )
+        self.call(name, at_ms + 9, ms - 20, deliver, attributes=sending, failure=failure, worker=worker)
         self.call("Table apply", at_ms + ms - 9, 7, deliver, attributes=TABLE, worker=worker)
         outcome: dict[str, object] = {"outcome": "delivered", "since_accepted_ms": round(at_ms + ms)}
         if failure:
@@ -169,7 +185,7 @@ class FileStory:
         return deliver
 
     def tell(self) -> FileStory:
-        """All of it: a mail at once, a webhook at the third attempt, one given up and redriven a minute later."""
+        """A mail at once, a webhook at the third attempt, one given up and redriven a minute later."""
         mail, flaky, dead = (str(uuid.uuid4()) for _ in range(3))
         sent = self.announced(self.uploaded())
         self.attempt(190, sent[0], 1, mail, channel="email", ms=72)
@@ -212,9 +228,7 @@ def measure(sender: Sender, files: int) -> None:
 def many_spans(sender: Sender, start: datetime, count: int) -> str:
     """One trace with that many dependencies; returns its identifier."""
     story = FileStory(sender, start)
-    request = sender.span(
-        "sweep", SpanKind.CONSUMER, start, 12 * count + 10, attributes={"correlation_id": story.correlation_id}
-    )
+    request = sender.span("sweep", SpanKind.CONSUMER, start, 12 * count + 10)
     for number in range(count):
         name = ("Table query", "Blob delete", "Table apply")[number % 3]
         story.call(name, 5 + 12 * number, 10, request, attributes=BLOB if "Blob" in name else TABLE)
