@@ -132,11 +132,14 @@ def test_the_client_s_command_line_works_against_the_stack(
 
 
 def test_the_demo_shows_the_main_job() -> None:
-    demo = subprocess.Popen(  # noqa: S603 - our own command
-        [sys.executable, "-m", "local", "demo", "--stay"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "local", "demo", "--stay"]
+    demo = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
     assert demo.stdout is not None
-    told = "".join(iter(demo.stdout.readline, "The stack stays up to be looked at; Ctrl-C stops it.\n"))
+    told = ""
+    for line in demo.stdout:
+        told += line
+        if "Ctrl-C" in line:
+            break
     try:
         steps = ["accepted", "stored", "announced", "queued", "delivered", "trace"]
         positions = [told.index(f"\n  {step} ") for step in steps]
