@@ -104,6 +104,11 @@ class TelemetryStore:
                 self._archive.rewrite(self)
 
     @property
+    def trace_count(self) -> int:
+        """How many traces are kept."""
+        return len(self._traces)
+
+    @property
     def traces(self) -> list[Trace]:
         """All traces, newest first."""
         return self._newest_first(self._traces)

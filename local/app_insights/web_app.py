@@ -117,7 +117,7 @@ class _Answers:
                     "files": sum(trace.summary.is_of_a_file for trace in found),
                     "errors": sum(trace.summary.errors > 0 for trace in found),
                 },
-                "total": len(self._store.traces),
+                "total": self._store.trace_count,
                 "revision": self._store.revision,
             }
         )

@@ -7,7 +7,8 @@ import { showMetrics } from './metrics.js'
 const LIMIT = 200
 const MAX_FAILED_ON_TOP = 10
 const query = new URLSearchParams(location.search)
-const shown = { q: query.get('q') ?? '', filter: query.get('filter') ?? 'files' }
+const shown = { q: query.get('q') ?? '' }
+shown.filter = query.get('filter') ?? usual()
 const byId = (id) => document.getElementById(id)
 const box = byId('q')
 const filters = [...document.querySelectorAll('[data-filter]')]
@@ -15,7 +16,7 @@ box.value = shown.q
 
 async function refresh() {
   const asked = new URLSearchParams({ limit: LIMIT, q: shown.q })
-  if (shown.filter === 'files' && !shown.q) asked.set('files', 1)
+  if (shown.filter === 'files') asked.set('files', 1)
   if (shown.filter === 'errors') asked.set('errors', 1)
   const [traces, metrics] = await Promise.all([ask(`/api/traces?${asked}`), ask('/api/metrics')])
   showMetrics(byId('metrics'), metrics.body.items)
@@ -24,9 +25,8 @@ async function refresh() {
 }
 
 function showFilters(counts) {
-  const filter = shown.q && shown.filter === 'files' ? 'all' : shown.filter
   for (const button of filters) {
-    button.setAttribute('aria-pressed', String(button.dataset.filter === filter))
+    button.setAttribute('aria-pressed', String(button.dataset.filter === shown.filter))
     setText(button.querySelector('span'), String(counts[button.dataset.filter]))
   }
 }
@@ -42,13 +42,11 @@ function showTraces({ items, matched, total }) {
   reconcile(place, groups.map(({ name }) => ({ name })), ({ name }) => name, ({ name }) =>
     element('section', {}, element('h2', { class: 'group', text: name }), element('ol', { class: 'traces' })))
   groups.forEach((group, number) => {
-    reconcile(place.children[number].querySelector('ol'), group.items.map(withAge), (item) => item.trace_id, line)
+    reconcile(place.children[number].querySelector('ol'), group.items, (item) => item.trace_id, line)
   })
+  for (const time of place.querySelectorAll('time')) setText(time, ago(time.dateTime))
   showEmpty(items.length, matched, total)
 }
-
-// Only what is shown of the age: the line is made again when that changes, and no sooner.
-const withAge = (item) => ({ ...item, age: ago(item.started_at) })
 
 function line(item) {
   const name = element('a', { class: 'name', href: `/traces/${encodeURIComponent(item.trace_id)}`, title: item.name, text: item.name })
@@ -60,7 +58,7 @@ function line(item) {
     element('span', { class: 'id', title: item.file_id ? `file ${id}` : `trace ${id}`, text: id }),
     element('span', { class: 'outcome' }, ...outcomes(item)),
     element('span', { class: 'number took', text: duration(item.duration_ms) }),
-    element('time', { class: 'number when', datetime: item.started_at, title: clock(item.started_at), text: item.age }))
+    element('time', { class: 'number when', datetime: item.started_at, title: clock(item.started_at) }))
 }
 
 function outcomes(item) {
@@ -91,10 +89,15 @@ function showEmpty(listed, matched, total) {
     element('p', { text: 'Traces appear here by themselves. An application sends them with' }), element('code', { text: connection }))
 }
 
+/** Files are what one comes for; who searches wants whatever there is. */
+function usual() {
+  return shown.q ? 'all' : 'files'
+}
+
 function remember() {
   const told = new URLSearchParams()
   if (shown.q) told.set('q', shown.q)
-  if (shown.filter !== 'files') told.set('filter', shown.filter)
+  if (shown.filter !== usual()) told.set('filter', shown.filter)
   history.replaceState(null, '', told.size ? `/?${told}` : '/')
 }
 
@@ -103,6 +106,7 @@ const turn = keepFresh(refresh, byId('state'))
 byId('search').addEventListener('submit', async (event) => {
   event.preventDefault()
   shown.q = box.value.trim()
+  shown.filter = usual()
   remember()
   await turn()
   const links = document.querySelectorAll('.trace .name')
@@ -111,6 +115,7 @@ byId('search').addEventListener('submit', async (event) => {
 box.addEventListener('input', () => {
   if (box.value.trim() || !shown.q) return
   shown.q = ''
+  shown.filter = usual()
   remember()
   turn()
 })

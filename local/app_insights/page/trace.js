@@ -12,8 +12,12 @@ const board = byId('board')
 const details = byId('details')
 const fold = byId('fold')
 let etag = null
+let detailed = ''
 
 const picture = makeWaterfall(byId('chart'), byId('legend'), (row, parent) => {
+  const content = JSON.stringify([row, parent?.id])
+  if (content === detailed) return // what is being read stays where it is
+  detailed = content
   board.classList.toggle('split', row !== null)
   showDetails(details, row, parent, { onClose: () => picture.leave(), onFollow: (id) => picture.open(id) })
 })
@@ -57,7 +61,8 @@ function identifier(name, value) {
     setText(copy, 'Copied')
     setTimeout(() => setText(copy, 'Copy'), 1500)
   })
-  return [element('div', {}, element('dt', { text: name }), element('dd', {}, element('code', { text: value }), copy))]
+  const code = element('code', { text: value })
+  return [element('div', {}, element('dt', { text: name }), element('dd', {}, name === 'trace' ? code : element('a', { href: `/?q=${encodeURIComponent(value)}`, title: `All traces of this ${name}` }, code), copy))]
 }
 
 function showMissing() {

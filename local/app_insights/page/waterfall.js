@@ -21,7 +21,7 @@ export function makeWaterfall(place, legend, onChoose) {
   const scale = element('div', { class: 'scale', role: 'columnheader' })
   const lines = element('div')
   const grid = element('div', { class: 'grid', role: 'treegrid', 'aria-label': 'Spans, nested by what caused them' },
-    element('div', { role: 'rowgroup' },
+    element('div', { class: 'top', role: 'rowgroup' },
       element('div', { class: 'head', role: 'row' },
         element('div', { role: 'columnheader', text: 'Span' }),
         element('div', { class: 'took', role: 'columnheader', text: 'Took' }), scale)),
@@ -87,7 +87,7 @@ export function makeWaterfall(place, legend, onChoose) {
     if (inside) told.push(element('span', { class: 'chip bad', text: `${count(inside, 'failure')} inside` }))
     if (row.retry_of) told.push(element('span', { class: 'chip', title: 'linked to an earlier attempt of the same trace', text: 'retry' }))
     else if (row.links.length) told.push(element('span', { class: 'chip', title: 'linked to another span', text: 'linked' }))
-    if (row.result && row.failed) told.push(element('span', { class: 'chip bad', text: row.result === '0' ? 'failed' : row.result }))
+    if (row.failed && row.result && row.result !== '0') told.push(element('span', { class: 'chip bad', text: row.result }))
     if (row.parent_missing) told.push(element('span', { class: 'chip', title: 'its parent was not sent to this store, or not yet', text: 'parent missing' }))
     if (row.instance && parent?.instance !== row.instance && row.category !== 'event') told.push(element('span', { class: 'chip process', title: `process ${row.instance}`, text: row.instance }))
     return told
@@ -143,7 +143,8 @@ export function makeWaterfall(place, legend, onChoose) {
     if (!node) return
     for (const each of body.querySelectorAll('[tabindex="0"]')) each.tabIndex = -1
     node.tabIndex = 0
-    node.focus({ preventScroll: false })
+    node.focus({ preventScroll: true })
+    node.scrollIntoView({ block: 'nearest' })
     focusedId = id
   }
 
@@ -211,8 +212,8 @@ export function makeWaterfall(place, legend, onChoose) {
     open(id) {
       for (let row = byId.get(id); row; row = byId.get(row.parent)) closed.delete(row.parent)
       draw()
-      focus(id)
       choose(id)
+      focus(id)
     },
     leave() {
       choose(null)
