@@ -12,8 +12,8 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet --quiet
 help: ## show these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
-demo: setup ## the main job, end to end, on this machine
-	$(BIN)/python -m local demo
+demo: setup ## the main job, end to end, on this machine (STAY=1: keep it running, to look at its trace)
+	$(BIN)/python -m local demo $(if $(STAY),--stay)
 
 demo-dead-letters: setup ## a failing receiver, its dead letters, and how they are delivered after all
 	$(BIN)/python -m local demo-dead-letters

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from local.up import Stack
 
 
+SHOWN_ADDRESSES = (
+    *("api", "issuer", "inbox", "inbox_smtp", "app_insights"),
+    *("blob_endpoint", "table_endpoint", "logs"),
+)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Carry out one command; returns the exit status."""
     parsed = _parser().parse_args(arguments)
@@ -22,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if parsed.command == "demo":
         from local.demo import run_demo
 
-        return asyncio.run(run_demo())
+        return asyncio.run(run_demo(stay=parsed.stay))
     if parsed.command == "demo-dead-letters":
         from local.demo_dead_letters import run_demo_dead_letters
 
@@ -53,7 +59,7 @@ async def _up(parsed: argparse.Namespace) -> int:
 
 async def _run(stack: Stack) -> None:
     async with stack:
-        for name in ("api", "issuer", "inbox", "inbox_smtp", "blob_endpoint", "table_endpoint", "logs"):
+        for name in SHOWN_ADDRESSES:
             print(f"  {name.replace('_', ' '):<15} {getattr(stack.addresses, name)}")
         print("All parts are healthy. Ctrl-C stops them.", flush=True)
         await stack.watch()
@@ -68,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--port-base", type=int, help="number the ports from here (default: free ports)")
     up.add_argument("--data-dir", type=Path, help="keep the data in this folder (default: forget it)")
     up.add_argument("--ready-file", type=Path, help="write the addresses here once all is healthy (JSON)")
-    commands.add_parser("demo", help="the main job, end to end")
+    demo = commands.add_parser("demo", help="the main job, end to end")
+    demo.add_argument("--stay", action="store_true", help="keep the stack running, to look at the trace")
     commands.add_parser("demo-dead-letters", help="a receiver that fails, its dead letters, their redrive")
     token = commands.add_parser("token", help="print a bearer token for the running stack")
     who = token.add_mutually_exclusive_group(required=True)

@@ -24,6 +24,7 @@ from dropbell.errors import DropbellError
 from dropbell.progress import show_progress
 from dropbell.sign_in import DeviceCode, DeviceCodeSignIn
 from local.bell import write_bell
+from local.part import stop_requested
 from local.up import DIRECTORY, Stack, StackError
 
 if TYPE_CHECKING:
@@ -38,25 +39,42 @@ HOOK_PATH = "/hooks/demo"
 WEBHOOK_TIMEOUT_SECONDS = 60
 SETTLE_TIMEOUT_SECONDS = 15
 HTTP_TIMEOUT_SECONDS = 70
+STOPPED = "Done; everything is stopped, the picture too. To keep it all running: make demo STAY=1, or make up"
 
 
 class DemoError(Exception):
     """The demo did not show what it should; the message says what."""
 
 
-async def run_demo() -> int:
-    """Run the demo on a stack of its own; 0 only when the webhook arrived and its signature is good."""
+async def run_demo(*, stay: bool = False) -> int:
+    """Run the demo on a stack of its own; 0 only when the webhook arrived and its signature is good.
+
+    ``stay`` keeps the stack afterwards, until Ctrl-C, for who wants to look at the trace.
+    """
     began = time.monotonic()
     _say("Starting the stack: Azurite, Service Bus, Entra ID, Event Grid, the Functions host, an inbox …")
     try:
         async with Stack() as stack:
             _say(f"All parts are healthy after {time.monotonic() - began:.1f} s.")
             await asyncio.to_thread(_main_job, stack.addresses)
+            if stay:
+                _say("The stack stays up to be looked at; Ctrl-C stops it.")
+                await _watch_until_stopped(stack)
     except (StackError, DemoError, DropbellError, requests.RequestException) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
-    _say("Done; everything is stopped. To keep the stack running: make up")
+    _say("Done; everything is stopped." if stay else STOPPED)
     return 0
+
+
+async def _watch_until_stopped(stack: Stack) -> None:
+    watching = asyncio.create_task(stack.watch())
+    stopping = asyncio.create_task(stop_requested())
+    await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if watching.done():
+        await watching  # raises what ended it
+    watching.cancel()
 
 
 def _main_job(addresses: Addresses) -> None:
@@ -82,6 +100,7 @@ def _main_job(addresses: Addresses) -> None:
     _say("The webhook arrived; its signature, its file id and the file's SHA-256 are as they should be.")
     file, delivery = _settled(connection, file.id)
     _print_timeline(file, delivery)
+    _say(f"See it as a picture: {addresses.app_insights}/traces/{file.trace_id}")
 
 
 def _signed_in(addresses: Addresses) -> DeviceCodeSignIn:

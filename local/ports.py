@@ -23,6 +23,7 @@ class Ports:
     table: int
     service_bus: int
     event_grid: int
+    app_insights: int
 
     @classmethod
     def from_base(cls, base: int) -> Ports:

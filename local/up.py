@@ -39,6 +39,8 @@ MAX_FILE_BYTES = 8 * 1024**3
 """The local stack takes large files, so that streaming can be tried."""
 EVENT_RETRY_SECONDS = "0.2,0.5,1,2,5"
 """Event Grid's own schedule starts at 10 s; nobody wants to wait for that here."""
+INSTRUMENTATION_KEY = "00000000-0000-4000-8000-000000000001"
+"""Made up: our stand-in for Application Insights takes any."""
 WATCH_SECONDS = 0.2
 
 
@@ -53,7 +55,7 @@ class Addresses:
     ca_file: str
     inbox: str
     inbox_smtp: str
-    app_insights: str | None
+    app_insights: str
     blob_endpoint: str
     table_endpoint: str
     storage_connection_string: str
@@ -134,7 +136,7 @@ class Stack:
             folder.mkdir(parents=True, exist_ok=True)
         keys = self._write_keys()
         self._write_event_subscriptions(keys["systemKeys"]["blobs_extension"])
-        base = [self._azurite(), self._service_bus(), self._entra(), self._inbox()]
+        base = [self._azurite(), self._service_bus(), self._entra(), self._inbox(), self._app_insights()]
         timeout = aiohttp.ClientTimeout(total=10)
         async with aiohttp.ClientSession(timeout=timeout) as session:
             await self._start_all(base)
@@ -198,6 +200,12 @@ class Stack:
             arguments += ["--data-dir", self._folder("inbox")]
         return self._part("inbox", *arguments, health_urls=[f"{self.addresses.inbox}/health"])
 
+    def _app_insights(self) -> PartProcess:
+        arguments: list[str | Path | int] = ["local.app_insights", "--port", self._ports.app_insights]
+        if self._keeps_data:
+            arguments += ["--data-dir", self._folder("app_insights")]
+        return self._part("App Insights", *arguments, health_urls=[f"{self.addresses.app_insights}/health"])
+
     def _functions_host(self) -> PartProcess:
         return self._part(
             "functions host",
@@ -231,6 +239,7 @@ class Stack:
             "DROPBELL_SWEEP_SCHEDULE": "*/10 * * * * *",
             "DROPBELL_WEBHOOK_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
             "DROPBELL_SECRETS_KEY": SECRETS_KEY,
+            "DROPBELL_TRACE_SAMPLE_RATIO": "1",
         }
         fixed = {
             "AzureWebJobsStorage": self.addresses.storage_connection_string,
@@ -246,8 +255,23 @@ class Stack:
             "DROPBELL_SMTP_HOST": LOOPBACK,
             "DROPBELL_SMTP_PORT": str(self._ports.inbox_smtp),
             "DROPBELL_SMTP_SECURITY": "none",
+            **self._telemetry_settings(),
         }
         return {name: os.environ.get(name, value) for name, value in defaults.items()} | fixed
+
+    def _telemetry_settings(self) -> dict[str, str]:
+        """Send telemetry to our stand-in, and nothing about the exporter itself to anybody."""
+        base = self.addresses.app_insights
+        return {
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+                f"InstrumentationKey={INSTRUMENTATION_KEY};IngestionEndpoint={base}/;LiveEndpoint={base}/"
+            ),
+            "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+            "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
+            "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+            "APPLICATIONINSIGHTS_OPENTELEMETRY_RESOURCE_METRIC_DISABLED": "true",
+            "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel",
+        }
 
     def _addresses(self) -> Addresses:
         ports, tenant_id = self._ports, DIRECTORY["tenant_id"]
@@ -258,7 +282,7 @@ class Stack:
             ca_file=str(self._dir / "ca.pem"),
             inbox=_http(ports.inbox),
             inbox_smtp=f"{LOOPBACK}:{ports.inbox_smtp}",
-            app_insights=None,
+            app_insights=_http(ports.app_insights),
             blob_endpoint=self._storage.blob_endpoint,
             table_endpoint=self._storage.table_endpoint,
             storage_connection_string=self._storage.connection_string,

@@ -3,38 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Annotated
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from local.event_grid.topic import Misbehaviour
+from local.http_part import RequestBody, problem, problems, read_body
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from local.event_grid.topic import SystemTopic
 
 MAX_DELAY_SECONDS = 600
 
 
-class BadRequest(ValueError):  # noqa: N818 - named after the HTTP status that it becomes
-    """The request cannot be understood; the message says why in one sentence."""
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class ReplayRequest(_Body):
+class ReplayRequest(RequestBody):
     """``POST /replay``."""
 
     container: Annotated[str, Field(min_length=1)]
     name: Annotated[str, Field(min_length=1)]
 
 
-class BehaviourRequest(_Body):
+class BehaviourRequest(RequestBody):
     """``POST /behaviour``: what is absent stays as it is."""
 
     duplicate: bool | None = None
@@ -63,60 +53,25 @@ class _Handlers:
         """200 once every subscription is validated, else 503 with the reason."""
         reasons = self._topic.not_ready_because()
         if reasons:
-            return _problem(503, "Service Unavailable", " ".join(reasons))
+            return problem(503, "Service Unavailable", " ".join(reasons))
         return web.json_response({"status": "ok"})
 
     async def events(self, _request: web.Request) -> web.Response:
         return web.json_response({"items": [record.to_json() for record in self._topic.recent]})
 
     async def replay(self, request: web.Request) -> web.Response:
-        asked = _read_body(ReplayRequest, await request.read())
+        asked = read_body(ReplayRequest, await request.read())
         event = await self._topic.replay(asked.container, asked.name)
         if event is None:
-            return _problem(404, "Not Found", "There is no such blob, and no event about it.")
+            return problem(404, "Not Found", "There is no such blob, and no event about it.")
         return web.json_response({"event": event}, status=202)
 
     async def show_behaviour(self, _request: web.Request) -> web.Response:
         return web.json_response(dataclasses.asdict(self._topic.misbehaviour))
 
     async def set_behaviour(self, request: web.Request) -> web.Response:
-        asked = _read_body(BehaviourRequest, await request.read())
+        asked = read_body(BehaviourRequest, await request.read())
         base = Misbehaviour() if asked.reset else self._topic.misbehaviour
         changes = asked.model_dump(exclude={"reset"}, exclude_none=True)
         self._topic.misbehaviour = dataclasses.replace(base, **changes)
         return await self.show_behaviour(request)
-
-
-def _read_body[Body: _Body](model: type[Body], raw: bytes) -> Body:
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise BadRequest("The body must be a JSON object.") from None
-    if not isinstance(value, dict):
-        raise BadRequest("The body must be a JSON object.")
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise BadRequest(f"'{'.'.join(map(str, first['loc']))}': {first['msg']}.") from None
-
-
-@web.middleware
-async def problems(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer every error as problem details (RFC 9457)."""
-    try:
-        return await handler(request)
-    except BadRequest as error:
-        return _problem(400, "Bad Request", str(error))
-    except web.HTTPException as error:
-        return _problem(error.status, error.reason, f"{request.method} {request.path}: {error.reason}.")
-
-
-def _problem(status: int, title: str, detail: str) -> web.Response:
-    return web.Response(
-        status=status,
-        text=json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}),
-        content_type="application/problem+json",
-    )

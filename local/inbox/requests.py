@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Self
@@ -10,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BaseModel,
-    ConfigDict,
     Field,
-    ValidationError,
     model_validator,
 )
 
+from local.http_part import BadRequest, RequestBody
 from local.inbox.behaviour import OK_STATUS, Answer, Behaviour
 from local.inbox.messages import Channel, truncate_to_ms
 from local.inbox.signatures import EVERY_PATH, parse_secret
@@ -35,10 +32,6 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "upgrade"})
 
 
-class BadRequest(ValueError):  # noqa: N818 - named after the HTTP status that it becomes
-    """The request cannot be understood; the message says why in one sentence."""
-
-
 def _hook_path(path: str) -> str:
     if path != EVERY_PATH and not path.startswith(HOOKS):
         raise ValueError(f"must be '{EVERY_PATH}' or start with '{HOOKS}'")
@@ -54,18 +47,14 @@ def _header_fields(headers: dict[str, str]) -> dict[str, str]:
     return headers
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class SecretRequest(_Body):
+class SecretRequest(RequestBody):
     """``POST /secrets``."""
 
     path: Annotated[str, AfterValidator(_hook_path)] = EVERY_PATH
     secret: Annotated[str, AfterValidator(parse_secret)]
 
 
-class BehaviourRequest(_Body):
+class BehaviourRequest(RequestBody):
     """``POST /behaviour``; ``count`` null or absent means until changed."""
 
     reset: bool = False
@@ -82,7 +71,7 @@ class BehaviourRequest(_Body):
     ] = 0.0
     count: Annotated[int, Field(ge=0)] | None = None
     path: Annotated[str, AfterValidator(_hook_path)] | None = None
-    headers: Annotated[dict[str, str], AfterValidator(_header_fields)] = {}
+    headers: Annotated[dict[str, str], AfterValidator(_header_fields)] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_the_channel(self) -> Self:
@@ -102,31 +91,6 @@ class BehaviourRequest(_Body):
             count=self.count,
             path=None if self.path == EVERY_PATH else self.path,
         )
-
-
-def read_body[Body: _Body](model: type[Body], raw: bytes) -> Body:
-    """Return ``raw`` as ``model``.
-
-    Raises:
-        BadRequest: It is not JSON, or a member is missing, unknown or wrong.
-    """
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise BadRequest("The body must be a JSON object.") from None
-    if not isinstance(value, dict):
-        raise BadRequest("The body must be a JSON object.")
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise BadRequest(_sentence(error)) from None
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    what = first["msg"].removeprefix("Value error, ").rstrip(".")
-    return f"'{where}': {what}." if where else f"{what}."
 
 
 def read_query(parameters: Mapping[str, str]) -> Query:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import uuid
 from datetime import UTC, datetime
@@ -11,14 +10,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from local.http_part import BadRequest, RequestsInProgress, problems, read_body
 from local.inbox import page
 from local.inbox.messages import Channel, Message, Webhook, collect_headers, printable, truncate_to_ms
 from local.inbox.requests import (
     HOOKS,
-    BadRequest,
     BehaviourRequest,
     SecretRequest,
-    read_body,
     read_number,
     read_query,
     read_timeout_seconds,
@@ -26,21 +24,17 @@ from local.inbox.requests import (
 from local.inbox.store import MAX_MESSAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from local.inbox.behaviour import BehaviourBook
     from local.inbox.store import MessageStore
 
 MAX_BODY_BYTES = 1024 * 1024
-
-type Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
 
 def inbox_app(store: MessageStore, behaviours: BehaviourBook) -> web.Application:
     """Return the application over ``store`` and ``behaviours``."""
-    requests = _RequestsInProgress()
+    requests = RequestsInProgress()
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[requests.follow, problems])
     app.on_shutdown.append(requests.stop)
     handlers = _Handlers(store, behaviours)
@@ -54,28 +48,6 @@ def inbox_app(store: MessageStore, behaviours: BehaviourBook) -> web.Application
     app.router.add_post("/behaviour", handlers.set_behaviour)
     app.router.add_route("*", HOOKS + "{rest:.*}", handlers.receive)
     return app
-
-
-class _RequestsInProgress:
-    """Ends long polls, delayed answers and slow uploads when the server stops, which would wait for them."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[object]] = set()
-
-    @web.middleware
-    async def follow(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("A handler runs in a task.")
-        self._tasks.add(task)
-        try:
-            return await handler(request)
-        finally:
-            self._tasks.discard(task)
-
-    async def stop(self, _app: web.Application) -> None:
-        for task in self._tasks:
-            task.cancel()
 
 
 class _Handlers:
@@ -155,30 +127,3 @@ class _Handlers:
 
 def _listing(messages: list[Message]) -> dict[str, object]:
     return {"items": [message.to_json() for message in messages]}
-
-
-@web.middleware
-async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error as problem details (RFC 9457)."""
-    try:
-        return await handler(request)
-    except BadRequest as error:
-        return _problem(400, "Bad Request", str(error))
-    except web.HTTPRequestEntityTooLarge as error:
-        # What is left of the body is not worth reading: close instead.
-        response = _problem(413, error.reason, f"A body may have at most {MAX_BODY_BYTES} bytes.")
-        response.force_close()
-        return response
-    except web.HTTPException as error:
-        response = _problem(error.status, error.reason, f"{request.method} {request.path}: {error.reason}.")
-        if allow := error.headers.get("Allow"):
-            response.headers["Allow"] = allow
-        return response
-
-
-def _problem(status: int, title: str, detail: str) -> web.Response:
-    return web.Response(
-        status=status,
-        text=json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}),
-        content_type="application/problem+json",
-    )

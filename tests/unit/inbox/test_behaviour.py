@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from local.http_part import BadRequest, read_body
 from local.inbox.behaviour import Answer, Behaviour, BehaviourBook
 from local.inbox.messages import Channel
-from local.inbox.requests import BadRequest, BehaviourRequest, SecretRequest, read_body, read_query
+from local.inbox.requests import BehaviourRequest, SecretRequest, read_query
 
 WEBHOOK, EMAIL = Channel.WEBHOOK, Channel.EMAIL
 
