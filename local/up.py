@@ -240,6 +240,8 @@ class Stack:
             "DROPBELL_WEBHOOK_ALLOWED_HOSTS": f"{LOOPBACK},localhost",
             "DROPBELL_SECRETS_KEY": SECRETS_KEY,
             "DROPBELL_TRACE_SAMPLE_RATIO": "1",
+            "OTEL_BSP_SCHEDULE_DELAY": "500",  # nobody wants to wait for a trace here
+            "OTEL_METRIC_EXPORT_INTERVAL": "5000",
         }
         fixed = {
             "AzureWebJobsStorage": self.addresses.storage_connection_string,
@@ -255,23 +257,12 @@ class Stack:
             "DROPBELL_SMTP_HOST": LOOPBACK,
             "DROPBELL_SMTP_PORT": str(self._ports.inbox_smtp),
             "DROPBELL_SMTP_SECURITY": "none",
-            **self._telemetry_settings(),
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+                f"InstrumentationKey={INSTRUMENTATION_KEY};IngestionEndpoint={self.addresses.app_insights};"
+                f"LiveEndpoint={self.addresses.app_insights}"
+            ),
         }
         return {name: os.environ.get(name, value) for name, value in defaults.items()} | fixed
-
-    def _telemetry_settings(self) -> dict[str, str]:
-        """Send telemetry to our stand-in, and nothing about the exporter itself to anybody."""
-        base = self.addresses.app_insights
-        return {
-            "APPLICATIONINSIGHTS_CONNECTION_STRING": (
-                f"InstrumentationKey={INSTRUMENTATION_KEY};IngestionEndpoint={base}/;LiveEndpoint={base}/"
-            ),
-            "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
-            "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
-            "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
-            "APPLICATIONINSIGHTS_OPENTELEMETRY_RESOURCE_METRIC_DISABLED": "true",
-            "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "otel",
-        }
 
     def _addresses(self) -> Addresses:
         ports, tenant_id = self._ports, DIRECTORY["tenant_id"]

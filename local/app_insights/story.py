@@ -19,8 +19,15 @@ if TYPE_CHECKING:
 
 MIN_FOLDED_MS = 10.0
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-CATEGORY_WORDS = ("blob", "table", "queue", "mail")
-"""What the names of the application's dependencies begin with."""
+CATEGORIES = {
+    "blob": "blob",
+    "table": "table",
+    "queue": "queue",
+    "mail": "mail",
+    "webhook": "webhook",
+    "chat": "webhook",
+}
+"""By what the name of a dependency begins with, or what its type holds."""
 SHOWN_FIELDS = ("url", "data", "target", "type", "responseCode", "resultCode", "source")
 
 
@@ -179,8 +186,8 @@ def categorise(envelope: Envelope) -> str:
     if envelope.kind is Kind.REQUEST:
         return "request" if envelope.base.get("url") or word in METHODS else "function"
     kind = str(envelope.base.get("type") or "").lower()
-    for category in CATEGORY_WORDS:
-        if word.lower() == category or category in kind:
+    for known, category in CATEGORIES.items():
+        if word.lower() == known or known in kind:
             return category
     if word in METHODS:
         return "webhook" if word == "POST" else "http"

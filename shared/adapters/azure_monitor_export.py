@@ -84,7 +84,9 @@ class _EventExporter(AzureMonitorLogExporter):
 
     def _log_to_envelope(self, readable_log_record: Any) -> Any:
         envelope: Any = super()._log_to_envelope(readable_log_record)
-        envelope.sample_rate = float(envelope.data.base_data.properties.pop(_SAMPLE_RATE))
+        properties = envelope.data.base_data.properties
+        envelope.sample_rate = float(properties.pop(_SAMPLE_RATE))
+        properties.pop("logger_name", None)  # the exporter's addition; says nothing here
         return envelope
 
 
@@ -194,12 +196,16 @@ class Exporters:
     def _make_event(self, export: Export, happening: Happening, percent: float) -> None:
         attributes: dict[str, Value] = {_CUSTOM_EVENT: happening.name, _SAMPLE_RATE: percent}
         attributes["level"] = logging.getLevelName(happening.level).lower()
+        attributes |= happening.fields
+        attributes.pop(
+            "trace_id", None
+        )  # in a log record it has to be a field; here it is the operation's id
         self._logger.emit(
             LogRecord(
                 timestamp=happening.at_ns,
                 context=_context(export.trace_id, happening.span_id),
                 severity_number=_SEVERITIES[happening.level],
-                attributes=attributes | happening.fields,
+                attributes=attributes,
             )
         )
 

@@ -99,17 +99,17 @@ class RunningStack:
         return items
 
     def settled_delivery(
-        self, file_id: str, subscription_id: str, *, timeout_seconds: float = 20
+        self, file_id: str, subscription_id: str, *, user: str = "alice", timeout_seconds: float = 20
     ) -> dict[str, Any]:
         """The file's delivery to that subscription, once every delivery of the file is settled."""
 
         def is_settled() -> bool:
-            answer = self.get(f"/files/{file_id}")
+            answer = self.get(f"/files/{file_id}", user=user)
             # While a worker is being started again, the host itself answers.
             return answer.ok and bool(answer.json()["status"] == "settled")
 
         wait_until(is_settled, timeout_seconds=timeout_seconds)
-        deliveries: list[dict[str, Any]] = self.get(f"/files/{file_id}/deliveries").json()["items"]
+        deliveries: list[dict[str, Any]] = self.get(f"/files/{file_id}/deliveries", user=user).json()["items"]
         (found,) = [each for each in deliveries if each["subscription_id"] == subscription_id]
         return found
 
