@@ -21,6 +21,7 @@ from local.ports import Ports
 from local.process import PartProcess, StackError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 ROOT = Path(__file__).parent.parent
@@ -70,8 +71,15 @@ class Stack:
     """Every part of the platform. Use it as a context: inside, all of it is healthy."""
 
     def __init__(
-        self, *, port_base: int | None = None, data_dir: Path | None = None, ready_file: Path | None = None
+        self,
+        *,
+        port_base: int | None = None,
+        data_dir: Path | None = None,
+        ready_file: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        """Prepare; ``settings`` of the app count more than the stack's own and the environment's."""
+        self._settings = settings or {}
         self._ports = Ports.free() if port_base is None else Ports.from_base(port_base)
         self._keeps_data = data_dir is not None
         self._ready_files = [ROOT / ".local" / "running.json", *([ready_file] if ready_file else [])]
@@ -262,7 +270,8 @@ class Stack:
                 f"LiveEndpoint={self.addresses.app_insights}"
             ),
         }
-        return {name: os.environ.get(name, value) for name, value in defaults.items()} | fixed
+        kept = {name: os.environ.get(name, value) for name, value in defaults.items()}
+        return {**kept, **fixed, **self._settings}
 
     def _addresses(self) -> Addresses:
         ports, tenant_id = self._ports, DIRECTORY["tenant_id"]

@@ -79,11 +79,28 @@ class _Ids(IdGenerator):
         return self.span_id
 
 
+_NOT_SENT: Final = ("ai.device.id", "ai.device.locale", "ai.device.type", "ai.internal.nodeName")
+"""What the exporter says of the machine with every item: a fifth of the bytes, and the instance says it."""
+
+
+def _lean(envelope: Any) -> Any:
+    for tag in _NOT_SENT:
+        envelope.tags.pop(tag, None)
+    return envelope
+
+
+class _SpanExporter(AzureMonitorTraceExporter):
+    """Says nothing of the machine."""
+
+    def _span_to_envelope(self, span: Any) -> Any:
+        return _lean(super()._span_to_envelope(span))
+
+
 class _EventExporter(AzureMonitorLogExporter):
     """Events carry a sample rate, too: the exporter itself knows that of spans only."""
 
     def _log_to_envelope(self, readable_log_record: Any) -> Any:
-        envelope: Any = super()._log_to_envelope(readable_log_record)
+        envelope: Any = _lean(super()._log_to_envelope(readable_log_record))
         properties = envelope.data.base_data.properties
         envelope.sample_rate = float(properties.pop(_SAMPLE_RATE))
         properties.pop("logger_name", None)  # the exporter's addition; says nothing here
@@ -109,7 +126,7 @@ class Exporters:
         }
         if identity_client_id is not None:
             options["credential"] = ManagedIdentityCredential(client_id=identity_client_id or None)
-        self._traces = AzureMonitorTraceExporter(**options)
+        self._traces = _SpanExporter(**options)
         self._events = _EventExporter(**options)
         self._metrics = AzureMonitorMetricExporter(**options)
         resource = Resource({SERVICE_NAME: ROLE, SERVICE_INSTANCE_ID: instance})

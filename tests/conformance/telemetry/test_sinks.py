@@ -129,6 +129,13 @@ def test_application_insights_is_told_names_types_and_targets_that_help(endpoint
         ("Webhook", "webhook", "hooks.example"),
     ]
     assert {each["tags"]["ai.cloud.role"] for each in endpoint.envelopes} == {"dropbell"}
+    tags = {
+        tag
+        for kind in ("RequestData", "EventData")
+        for each in endpoint.of_type(kind)
+        for tag in each["tags"]
+    }
+    assert not [tag for tag in tags if tag.startswith("ai.device.")], "the instance says it all"
 
 
 def test_events_stand_in_the_trace_with_their_weight(endpoint: Ingestion) -> None:

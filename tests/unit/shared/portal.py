@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.adapters.memory import MemoryBlobs, MemoryClock, MemoryQueue, MemorySender, MemoryTables
 from shared.app import Application
-from shared.settings import read_settings
+from shared.settings import Settings, read_settings
 from tests.unit.identity import forge
 from tests.unit.shared.asgi import Client, request
 
@@ -36,7 +36,7 @@ def bearer(*, user: str = forge.USER, scopes: str = EVERYTHING) -> dict[str, str
 class Portal:
     """An application, its adapters, and short ways to call it."""
 
-    def __init__(self, **adapters: Any) -> None:
+    def __init__(self, settings: Settings = SETTINGS, **adapters: Any) -> None:
         self.blobs = MemoryBlobs()
         self.tables = MemoryTables()
         self.queue = MemoryQueue()
@@ -50,7 +50,7 @@ class Portal:
             "sender": self.sender,
             "json_source": self.issuer,
         }
-        self.app = Application(SETTINGS, **(own | adapters))
+        self.app = Application(settings, **(own | adapters))
 
     async def upload(self, *parts: bytes, hangs_up: bool = False, **headers: str) -> Any:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
