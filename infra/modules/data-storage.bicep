@@ -36,7 +36,6 @@ var browserRule = {
 }
 
 module account 'br/public:avm/res/storage/storage-account:0.33.0' = {
-  name: 'data-storage-account'
   params: {
     name: name
     location: location
