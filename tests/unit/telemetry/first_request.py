@@ -1,8 +1,8 @@
-"""What a new process works until its first upload is answered, over memory adapters; and what comes after it.
+"""What a new process works until its first upload is answered, over memory adapters; and later.
 
 Prints JSON, in milliseconds of processor time: ``ready_ms`` until the answer, ``background_ms`` that the
-exporting thread takes for its start, later. Telemetry is on where the environment has a connection string. Run
-by ``benches/telemetry.py`` in processes of its own.
+exporting thread takes for its start, later. Telemetry is on where the environment has a connection string.
+Run by ``benches/telemetry.py`` in processes of its own.
 """
 
 from __future__ import annotations
