@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from shared.errors import TooLargeError, UploadIncompleteError
 from shared.files.blocks import block_id, in_blocks
+from shared.files.upload_errors import length_exceeded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -77,9 +78,7 @@ class Body:
             async for chunk in self._body:
                 self.size_bytes += len(chunk)
                 if self.size_bytes > self._room_bytes:
-                    raise TooLargeError(
-                        "There are more bytes than the upload can have.", code="length-exceeded"
-                    )
+                    raise length_exceeded()
                 for digest in self._digests:
                     digest.update(chunk)
                 yield chunk

@@ -25,7 +25,7 @@ from shared.errors import (
 )
 from shared.files.content_type import checked_content_type, essence
 from shared.files.upload import Upload, UploadStatus
-from shared.files.uploading import OffsetMismatchError
+from shared.files.upload_errors import OffsetMismatchError
 from shared.web.content_disposition import file_name
 from shared.web.tus import Metadata
 from shared.web.upload_protocol import FILE_ID, Answer, Append, Creation, upload_path

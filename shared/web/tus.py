@@ -24,7 +24,7 @@ from shared.files.appending import Checksum
 from shared.files.content_type import checked_content_type, essence
 from shared.files.name import DEFAULT_NAME, checked_name
 from shared.files.upload import Upload, UploadStatus
-from shared.files.uploading import OffsetMismatchError
+from shared.files.upload_errors import OffsetMismatchError
 from shared.web.upload_protocol import FILE_ID, Answer, Append, Creation, upload_path
 
 if TYPE_CHECKING:

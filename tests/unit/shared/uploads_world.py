@@ -183,14 +183,23 @@ async def part(world: World, content: bytes) -> Upload:
 
 
 class Dying(MemoryBlobs):
-    """A store that is gone from a certain call on."""
+    """A store that is gone from a certain call on, or does not answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls_left = 10**9
         self.dies_at_commit = False
+        self.hangs = self.hangs_at_commit = False
+        self.reached = asyncio.Event()
+        """Somebody waits for an answer."""
+
+    async def _hang(self) -> None:
+        self.reached.set()
+        await asyncio.Event().wait()
 
     async def stage(self, name: str, block_id: str, content: bytes) -> None:
+        if self.hangs:
+            await self._hang()
         self.calls_left -= 1
         if self.calls_left < 0:
             raise UnavailableError("gone")
@@ -199,6 +208,8 @@ class Dying(MemoryBlobs):
     async def commit(
         self, name: str, block_ids: Sequence[str], *, content_type: str, metadata: Mapping[str, str]
     ) -> BlobProperties:
+        if self.hangs_at_commit:
+            await self._hang()
         if self.dies_at_commit:
             raise UnavailableError("gone")
         return await super().commit(name, block_ids, content_type=content_type, metadata=metadata)

@@ -19,7 +19,7 @@ from shared.errors import (
     UnsupportedMediaTypeError,
 )
 from shared.files.upload import UploadStatus
-from shared.files.uploading import OffsetMismatchError
+from shared.files.upload_errors import OffsetMismatchError
 from shared.web.resumable_draft import (
     MEDIA_TYPE,
     NEWEST,
