@@ -8,6 +8,7 @@ BlobCreated event makes the blob trigger insert the very same row.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -18,9 +19,13 @@ from shared.errors import (
     EntityMissingError,
     InvalidRequestError,
     TooLargeError,
+    UnavailableError,
+    UnprocessableError,
+    UnsupportedMediaTypeError,
     UploadIncompleteError,
 )
 from shared.files import file as files
+from shared.files.blocks import BLOCK_BYTES
 from shared.files.digest import RunningDigest
 from shared.ports import Delete, Insert
 
@@ -34,6 +39,14 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 4096
 """So much of the content is looked at to tell what it is."""
+_REFUSALS = (
+    InvalidRequestError,
+    TooLargeError,
+    UnprocessableError,
+    UnsupportedMediaTypeError,
+    UploadIncompleteError,
+)
+"""Errors that leave no blob; some of its bytes may be staged."""
 MAX_LABELS_METADATA_BYTES = 6 * 1024
 """All metadata of a blob has 8 KiB: https://learn.microsoft.com/rest/api/storageservices/setting-and-retrieving-properties-and-metadata-for-blob-resources"""
 
@@ -203,6 +216,12 @@ class Intake:
             if stored is None:
                 raise
             return await self.publish(stored, companion)
+        except _REFUSALS:
+            # Other tries of the same request may be staging under the same name.
+            if upload.file_id is None and digest.size_bytes > BLOCK_BYTES:
+                with suppress(UnavailableError):  # storage throws away what nobody commits in the end
+                    await self._blobs.delete(name)
+            raise
         return await self.publish(files.from_blob(blob), companion)
 
     async def stored_before(self, owner: str, file_id: str) -> File | None:

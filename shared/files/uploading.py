@@ -180,7 +180,8 @@ class Uploads:
             settled = await self._written(upload, body, complete=complete, checksum=checksum)
         except UnavailableError:
             raise  # what was staged counts: the next request finds it
-        except ConflictError:
+        except ConflictError:  # overtaken
+            await self._ends.after_writing(upload)
             raise
         except ProblemError as error:
             if not (isinstance(error, UploadIncompleteError) and checksum is None):
