@@ -107,6 +107,8 @@ class Upload:
     labels: Mapping[str, str] = field(default_factory=dict)
     tenant: str = ""
     """The partition of the owner's tenant."""
+    least_size_bytes: int = 1
+    """What the file has at least, where its size is not announced."""
     file_id: str | None = None
     """Of an earlier try of the same request; None for a new one."""
 
@@ -179,7 +181,7 @@ class Intake:
         digest, companion = digest or RunningDigest(), companion or Alone()
         self.check(upload)
         if self._quota is not None:
-            least_bytes = upload.announced_size_bytes or 1
+            least_bytes = upload.announced_size_bytes or upload.least_size_bytes
             await self._quota.check(upload.owner, bytes_delta=least_bytes, files_delta=1)
         accepted_at = self._clock.now()
         file_id = upload.file_id or files.new_file_id(accepted_at)
