@@ -214,6 +214,10 @@ class Tus:
                 told["Upload-Metadata"] = line
         return Answer(200, told)
 
+    def is_the_end(self, error: ProblemError, upload: Upload) -> bool:  # noqa: ARG002 - the protocol's
+        """Never: the bytes of the request do not count, and others can be sent."""
+        return False
+
     def worded(self, error: ProblemError, upload: Upload | None) -> ProblemError:
         """409 tells the offset; 403 where the upload was joined of others."""
         if isinstance(error, OffsetMismatchError):
