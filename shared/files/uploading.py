@@ -32,6 +32,7 @@ from shared.files import upload as uploads
 from shared.files.appending import Body, Checksum, RunningDigests, stage
 from shared.files.blocks import end_of_writing
 from shared.files.joining import Joins, check_count, check_finished, taken
+from shared.files.publication import REJECTIONS
 from shared.files.upload import Upload, UploadKind, UploadStatus
 from shared.files.upload_end import DUE_KIND
 from shared.files.upload_errors import (
@@ -122,7 +123,7 @@ class Uploads:
         for _ in range(MAX_TRIES):
             upload = await self.find(owner, upload_id)
             if upload.status is UploadStatus.COMPLETE:
-                return await self._ends.finish(upload)
+                return await self._carried_on(upload)
             if not upload.writing:
                 return upload
             taken = replace(await self._recovered(upload), epoch=upload.epoch + 1, writing=False)
@@ -237,13 +238,20 @@ class Uploads:
         for _ in range(MAX_TRIES):
             upload = await self.find(owner, upload_id)
             if upload.status is UploadStatus.COMPLETE:
-                upload = await self._ends.finish(upload)
+                upload = await self._carried_on(upload)
             try:
                 await self._ends.end(upload)
             except EntityChangedError:
                 continue
             return
         raise contended()
+
+    async def _carried_on(self, upload: Upload) -> Upload:
+        """Finish what a crash left complete; where it is refused, the row says so, and its owner was told."""
+        try:
+            return await self._ends.finish(upload)
+        except REJECTIONS:
+            return await self.find(upload.owner, upload.id)
 
     async def _created(self, new: NewUpload, parts: Sequence[Upload] = ()) -> Upload:
         if not new.partial:

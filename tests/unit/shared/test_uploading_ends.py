@@ -19,7 +19,7 @@ from shared.errors import (
     UploadIncompleteError,
 )
 from shared.files.quota import ROW_KEY, QuotaPolicy
-from shared.files.upload import Upload
+from shared.files.upload import Upload, UploadStatus
 from shared.ports import Delete
 from tests.unit.shared.uploads_world import (
     CONTENT,
@@ -201,6 +201,25 @@ async def test_the_sweep_finishes_what_a_crash_left_complete() -> None:
     world.clock.advance(121)
     assert await world.due.work_off({"upload": world.ends.look}) == {"upload": 1}
     await expect_file(world, upload, CONTENT)
+
+
+@pytest.mark.parametrize("ends", ["asked for", "called off"])
+async def test_what_a_crash_left_complete_and_is_refused_ends(ends: str) -> None:
+    blobs = Dying()
+    world = World(blobs=blobs)
+    upload = await world.create(95, sha256=sha256(b"something else"))
+    blobs.dies_at_commit = True
+    with pytest.raises(UnavailableError):
+        await world.append(upload, CONTENT, at=0)
+    blobs.dies_at_commit = False
+
+    if ends == "asked for":
+        assert (await world.uploads.offset(OWNER, upload.id)).status is UploadStatus.REJECTED
+    else:
+        await world.uploads.terminate(OWNER, upload.id)
+        with pytest.raises(NotFoundError):
+            await world.offset(upload)
+    assert blobs.contents == {}
 
 
 # Quota
