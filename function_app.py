@@ -119,7 +119,7 @@ async def create_upload(req: Request) -> Response:
     return await application().answer("create_upload", req)
 
 
-@app.route("v1/uploads/{upload_id}", methods=["HEAD"])
+@app.route("v1/uploads/{upload_id}", methods=["GET", "HEAD"])
 async def get_upload(req: Request) -> Response:
     return await application().answer("get_upload", req)
 

@@ -43,17 +43,26 @@ class _HeldKey:
 
 
 class DelegationKeys:
-    """Keeps one key and fetches the next when a URL would outlive it.
+    """Keeps one key and fetches the next before a URL would outlive it.
 
-    A key is made to live for a while longer than the URL that it was fetched for, so that it serves the URLs
-    of the next hours, too, whatever their lifetime. One fetch serves every caller that waits for it, and goes
-    on when the caller that started it is cancelled.
+    It does so ``ahead`` of time, while nobody has to wait, and the key that is held goes on serving when no
+    other can be had. A key is made to live for a while longer than the URL that it was fetched for, so that
+    it serves the URLs of the next hours, too, whatever their lifetime. One fetch serves every caller that
+    waits for it, and goes on when the caller that started it is cancelled.
     """
 
-    def __init__(self, source: KeySource, clock: Clock, *, reserve: timedelta = timedelta(hours=6)) -> None:
+    def __init__(
+        self,
+        source: KeySource,
+        clock: Clock,
+        *,
+        reserve: timedelta = timedelta(hours=6),
+        ahead: timedelta = timedelta(hours=1),
+    ) -> None:
         self._source = source
         self._clock = clock
         self._reserve = reserve
+        self._ahead = ahead
         self._held: _HeldKey | None = None
         self._fetch: asyncio.Task[_HeldKey] | None = None
         self._fetched_until = datetime.min.replace(tzinfo=UTC)
@@ -66,16 +75,24 @@ class DelegationKeys:
         """
         while self._held is None or self._held.expires_at < expires_at:
             await asyncio.shield(self._fetch_until(expires_at))
+        left = self._held.expires_at - expires_at
+        gained = self._expiry(expires_at) - self._held.expires_at
+        if left < self._ahead < gained:
+            self._fetch_until(expires_at)
         return self._held.key
+
+    def _expiry(self, expires_at: datetime) -> datetime:
+        """Of a key that is fetched now for a URL that lives until ``expires_at``."""
+        now = self._clock.now()
+        return min(max(now, expires_at) + self._reserve, now + LONGEST - CLOCK_SKEW)
 
     def _fetch_until(self, expires_at: datetime) -> asyncio.Task[_HeldKey]:
         """The fetch under way if it is enough, or a new one."""
         now = self._clock.now()
-        latest = now + LONGEST - CLOCK_SKEW
-        if expires_at > latest:
+        if expires_at > now + LONGEST - CLOCK_SKEW:
             raise ValueError("the URL would outlive every user delegation key")
         if self._fetch is None or self._fetched_until < expires_at:
-            self._fetched_until = min(max(now, expires_at) + self._reserve, latest)
+            self._fetched_until = self._expiry(expires_at)
             self._fetch = asyncio.create_task(self._fetch_key(now - CLOCK_SKEW, self._fetched_until))
             self._fetch.add_done_callback(self._fetched)
         return self._fetch

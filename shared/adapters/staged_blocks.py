@@ -5,25 +5,22 @@ The SDK does the base64 encoding of block ids that the service asks for.
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections import deque
 from typing import TYPE_CHECKING
 
 from azure.core.exceptions import HttpResponseError
 
 from shared.adapters.azure_transport import CONTENT, answered, error_code
 from shared.adapters.blob_errors import is_missing
+from shared.files.in_flight import BlocksInFlight
 from shared.ports import StagedBlock
 from shared.telemetry.spans import System
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import AsyncIterator, Sequence
 
     from azure.storage.blob.aio import BlobClient
-
-BLOCKS_IN_FLIGHT = 3
-"""Blocks being sent at the same time. With one being filled, and copies, an upload holds 28 MiB at most."""
 
 
 async def stage_block(blob: BlobClient, block_id: str, content: bytes) -> None:
@@ -65,25 +62,16 @@ async def stage_all(
     prefix = secrets.token_hex(8)
     block_ids: list[str] = []
     size_bytes = 0
-    in_flight: deque[asyncio.Task[None]] = deque()
+    async with BlocksInFlight() as in_flight:
 
-    async def stage(block: bytes) -> None:
-        nonlocal size_bytes
-        if len(in_flight) >= BLOCKS_IN_FLIGHT:
-            await in_flight[0]
-            in_flight.popleft()
-        block_ids.append(f"{prefix}{len(block_ids):08}")
-        size_bytes += len(block)
-        in_flight.append(asyncio.create_task(stage_block(blob, block_ids[-1], block)))
+        async def stage(block: bytes) -> None:
+            nonlocal size_bytes
+            block_ids.append(f"{prefix}{len(block_ids):08}")
+            size_bytes += len(block)
+            await in_flight.send(stage_block(blob, block_ids[-1], block))
 
-    try:
         while early_blocks:
             await stage(early_blocks.popleft())
         async for block in more_blocks:
             await stage(block)
-        await asyncio.gather(*in_flight)
-    finally:
-        for task in in_flight:
-            task.cancel()
-        await asyncio.gather(*in_flight, return_exceptions=True)
     return block_ids, size_bytes

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from shared.errors import TooLargeError, UploadIncompleteError
 from shared.files.blocks import block_id, in_blocks
+from shared.files.in_flight import BlocksInFlight
+from shared.files.upload_errors import length_exceeded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from shared.files.upload import Upload
     from shared.ports import BlobStore
 
-BLOCKS_IN_FLIGHT = 3
 CHECK_EVERY_BLOCKS = 8
 """So often a writer looks whether it was overtaken, and stops early."""
 
@@ -77,9 +77,7 @@ class Body:
             async for chunk in self._body:
                 self.size_bytes += len(chunk)
                 if self.size_bytes > self._room_bytes:
-                    raise TooLargeError(
-                        "There are more bytes than the upload can have.", code="length-exceeded"
-                    )
+                    raise length_exceeded()
                 for digest in self._digests:
                     digest.update(chunk)
                 yield chunk
@@ -102,29 +100,19 @@ async def stage(
     ``look_at_first`` gets the first block of the upload before it is staged, ``still_writing`` is asked now
     and then; what they raise ends the staging. Raises TooLargeError (``too-many-parts``), too.
     """
-    in_flight: deque[asyncio.Task[None]] = deque()
     offset_bytes, blocks = upload.offset_bytes, upload.blocks
-    try:
-        async with aclosing(in_blocks(body.chunks(), block_bytes)) as content:
-            async for block in content:
-                if offset_bytes == 0:
-                    look_at_first(block)
-                if blocks >= max_blocks:
-                    raise TooLargeError(
-                        "The upload came in too many small pieces; begin anew with larger ones.",
-                        code="too-many-parts",
-                    )
-                if len(in_flight) >= BLOCKS_IN_FLIGHT:
-                    await in_flight[0]
-                    in_flight.popleft()
-                name = block_id(upload.epoch, offset_bytes)
-                in_flight.append(asyncio.create_task(blobs.stage(upload.blob_name, name, block)))
-                offset_bytes, blocks = offset_bytes + len(block), blocks + 1
-                if (blocks - upload.blocks) % CHECK_EVERY_BLOCKS == 0:
-                    await still_writing()
-        await asyncio.gather(*in_flight)
-    finally:
-        for task in in_flight:
-            task.cancel()
-        await asyncio.gather(*in_flight, return_exceptions=True)
+    async with BlocksInFlight() as in_flight, aclosing(in_blocks(body.chunks(), block_bytes)) as content:
+        async for block in content:
+            if offset_bytes == 0:
+                look_at_first(block)
+            if blocks >= max_blocks:
+                raise TooLargeError(
+                    "The upload came in too many small pieces; begin anew with larger ones.",
+                    code="too-many-parts",
+                )
+            name = block_id(upload.epoch, offset_bytes)
+            await in_flight.send(blobs.stage(upload.blob_name, name, block))
+            offset_bytes, blocks = offset_bytes + len(block), blocks + 1
+            if (blocks - upload.blocks) % CHECK_EVERY_BLOCKS == 0:
+                await still_writing()
     return blocks

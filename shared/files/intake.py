@@ -8,6 +8,7 @@ BlobCreated event makes the blob trigger insert the very same row.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
@@ -18,9 +19,13 @@ from shared.errors import (
     EntityMissingError,
     InvalidRequestError,
     TooLargeError,
+    UnavailableError,
+    UnprocessableError,
+    UnsupportedMediaTypeError,
     UploadIncompleteError,
 )
 from shared.files import file as files
+from shared.files.blocks import BLOCK_BYTES
 from shared.files.digest import RunningDigest
 from shared.files.tracing import became_visible
 from shared.ports import Delete, Insert
@@ -35,6 +40,14 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 4096
 """So much of the content is looked at to tell what it is."""
+_REFUSALS = (
+    InvalidRequestError,
+    TooLargeError,
+    UnprocessableError,
+    UnsupportedMediaTypeError,
+    UploadIncompleteError,
+)
+"""Errors that leave no blob; some of its bytes may be staged."""
 MAX_LABELS_METADATA_BYTES = 6 * 1024
 """All metadata of a blob has 8 KiB: https://learn.microsoft.com/rest/api/storageservices/setting-and-retrieving-properties-and-metadata-for-blob-resources"""
 
@@ -95,6 +108,8 @@ class Upload:
     labels: Mapping[str, str] = field(default_factory=dict)
     tenant: str = ""
     """The partition of the owner's tenant."""
+    least_size_bytes: int = 1
+    """What the file has at least, where its size is not announced."""
     file_id: str | None = None
     """Of an earlier try of the same request; None for a new one."""
 
@@ -167,7 +182,7 @@ class Intake:
         digest, companion = digest or RunningDigest(), companion or Alone()
         self.check(upload)
         if self._quota is not None:
-            least_bytes = upload.announced_size_bytes or 1
+            least_bytes = upload.announced_size_bytes or upload.least_size_bytes
             await self._quota.check(upload.owner, bytes_delta=least_bytes, files_delta=1)
         accepted_at = self._clock.now()
         file_id = upload.file_id or files.new_file_id(accepted_at)
@@ -204,6 +219,12 @@ class Intake:
             if stored is None:
                 raise
             return await self.publish(stored, companion)
+        except _REFUSALS:
+            # Other tries of the same request may be staging under the same name.
+            if upload.file_id is None and digest.size_bytes > BLOCK_BYTES:
+                with suppress(UnavailableError):  # storage throws away what nobody commits in the end
+                    await self._blobs.delete(name)
+            raise
         return await self.publish(files.from_blob(blob), companion)
 
     async def stored_before(self, owner: str, file_id: str) -> File | None:

@@ -52,7 +52,7 @@ POLL_SECONDS = 0.5
 CLAIM_SECONDS = 30
 SLOWEST_BYTES_PER_SECOND = 8 * 1024 * 1024
 """A reader that needs longer than by this pace is believed to have crashed."""
-_REJECTIONS: tuple[type[ProblemError], ...] = (TooLargeError, UnsupportedMediaTypeError, UnprocessableError)
+REJECTIONS: tuple[type[ProblemError], ...] = (TooLargeError, UnsupportedMediaTypeError, UnprocessableError)
 """How an upload can be refused when all of it is there; the row keeps status, code and sentence."""
 
 
@@ -213,7 +213,7 @@ class Publication:
         """Check and publish, or reject; None when somebody else changed the upload first."""
         try:
             return await self._published(upload, await self._checked(upload))
-        except _REJECTIONS as error:
+        except REJECTIONS as error:
             await self._rejected(upload, error)
             return None
         except (ConflictError, UnavailableError):
@@ -385,5 +385,5 @@ def _changed_meanwhile() -> ConflictError:
 def _rejection(upload: Upload) -> ProblemError:
     """The error that the upload was refused with."""
     status, code, detail = (upload.reason or "422 unprocessable The upload was refused.").split(" ", 2)
-    kinds = {kind.status: kind for kind in _REJECTIONS}
+    kinds = {kind.status: kind for kind in REJECTIONS}
     return kinds.get(int(status), UnprocessableError)(detail, code=code)

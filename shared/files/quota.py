@@ -119,8 +119,8 @@ class Quota:
         first, end = uploads.ROW_KEYS
         async for entity in rows(self._tables, owner, first_row_key=first, end_row_key=end):
             upload = uploads.from_entity(entity)
+            bytes_taken += upload.charged_bytes  # a finished part counts, too
             if upload.status in uploads.UNDER_WAY:
-                bytes_taken += upload.charged_bytes
                 files_taken += upload.charged_files
         return _Usage(bytes_taken, files_taken)
 

@@ -93,6 +93,8 @@ class Upload:
     """It becomes no file but a part of one (tus concatenation)."""
     parts: tuple[str, ...] = ()
     """The uploads that this one joins."""
+    joined_by: str = ""
+    """The upload that this part goes into."""
     expected_sha256: str | None = None
     """What the client says the digest is, 64 hexadecimal digits."""
     expected_sha512: str | None = None
@@ -150,7 +152,7 @@ _PLAIN = (
         "expires_at",
     ),
     *("offset_bytes", "epoch", "writing", "all_or_nothing", "blocks", "partial", "client_metadata"),
-    *("charged_bytes", "tenant"),
+    *("charged_bytes", "tenant", "joined_by"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -130,6 +131,13 @@ class UploadEnds:
             await self._tables.apply([Delete(uploads.to_entity(ended))])
         except (EntityMissingError, EntityChangedError):
             return
+
+    async def after_writing(self, upload: Upload) -> None:
+        """Throw away what a writer has staged since its upload ended; nobody else knows of it."""
+        with suppress(UnavailableError):  # storage throws away what nobody commits in the end
+            present = await self._tables.get(upload.owner, uploads.row_key(upload.id))
+            if present is None and not await self._is_of_file(upload):
+                await self._blobs.delete(upload.blob_name)
 
     async def _is_of_file(self, upload: Upload) -> bool:
         """Whether the blob that the upload wrote to is that of a file, which outlives the upload."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,10 +22,7 @@ from shared.errors import (
     EntityChangedError,
     EntityMissingError,
     GoneError,
-    InvalidRequestError,
-    NotFoundError,
     ProblemError,
-    StoreError,
     TooLargeError,
     UnavailableError,
     UploadIncompleteError,
@@ -35,13 +31,23 @@ from shared.files import file as files
 from shared.files import upload as uploads
 from shared.files.appending import Body, Checksum, RunningDigests, stage
 from shared.files.blocks import end_of_writing
+from shared.files.joining import Joins, check_count, check_finished, taken
+from shared.files.publication import REJECTIONS
 from shared.files.tracing import works_on
 from shared.files.upload import Upload, UploadKind, UploadStatus
 from shared.files.upload_end import DUE_KIND
+from shared.files.upload_errors import (
+    OffsetMismatchError,
+    contended,
+    inconsistent_length,
+    length_exceeded,
+    not_found,
+    overtaken,
+)
 from shared.ports import Insert, Replace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from shared.files.inspection import ContentCheck
     from shared.files.new_upload import NewUpload, UploadPolicy
@@ -54,23 +60,8 @@ HEAD_BYTES = 4096
 """So much of the content is looked at to tell what it is."""
 MAX_TRIES = 8
 """Races for the right to write that are fought here."""
-MAX_PARTS = 90
-"""Parts that can be joined: their rows and that of the whole change in one transaction."""
 RECOVERY_SECONDS = 120
 """A complete upload that is no file by then was left by a crash."""
-
-
-class OffsetMismatchError(ConflictError):
-    """The request does not begin where the upload ends."""
-
-    default_code = "offset-mismatch"
-
-    def __init__(self, expected_bytes: int, given_bytes: int) -> None:
-        super().__init__(
-            f"The upload has {expected_bytes} bytes; the request begins at {given_bytes}. Go on from its end."
-        )
-        self.expected_bytes = expected_bytes
-        self.given_bytes = given_bytes
 
 
 class Uploads:
@@ -96,6 +87,7 @@ class Uploads:
         self._due = due
         self._ends = ends
         self._digests = RunningDigests()
+        self._joins = Joins(blobs, tables, quota=quota, ends=ends)
         self.policy = policy
 
     async def create(self, new: NewUpload) -> Upload:
@@ -111,15 +103,14 @@ class Uploads:
     async def find(self, owner: str, upload_id: str) -> Upload:
         """The upload as its row tells it; raises NotFoundError, or GoneError for one that has ended."""
         if not files.is_file_id(upload_id):
-            raise _not_found()
+            raise not_found()
         entity = await self._tables.get(owner, uploads.row_key(upload_id))
         if entity is None:
-            raise _not_found()
+            raise not_found()
         upload = uploads.from_entity(entity)
-        works_on(upload)
         expired = upload.status is UploadStatus.OPEN and upload.expires_at <= self._clock.now()
         if upload.kind is not UploadKind.RESUMABLE:
-            raise _not_found()
+            raise not_found()
         if upload.status is UploadStatus.ENDED or expired:
             raise GoneError("This upload has ended; begin a new one.", code="upload-ended")
         return upload
@@ -132,8 +123,9 @@ class Uploads:
         """
         for _ in range(MAX_TRIES):
             upload = await self.find(owner, upload_id)
+            works_on(upload)
             if upload.status is UploadStatus.COMPLETE:
-                return await self._ends.finish(upload)
+                return await self._carried_on(upload)
             if not upload.writing:
                 return upload
             taken = replace(await self._recovered(upload), epoch=upload.epoch + 1, writing=False)
@@ -141,7 +133,7 @@ class Uploads:
                 return await self._replaced(taken)
             except EntityChangedError:
                 continue
-        raise _contended()
+        raise contended()
 
     async def append(
         self,
@@ -177,23 +169,22 @@ class Uploads:
             UploadIncompleteError: The connection was cut.
             ProblemError: The upload is complete and was rejected (see ``Publication.publish``).
         """
-        whole_hint = announced_size_bytes == 0
         upload = await self._claimed(
             owner,
             upload_id,
             offset_bytes,
             length_bytes,
             all_or_nothing=checksum is not None,
-            empty=whole_hint,
+            announced_size_bytes=announced_size_bytes,
         )
         if upload.is_complete:
             return await self._ends.finish(upload)
         try:
-            self._check_room(upload, announced_size_bytes)
             settled = await self._written(upload, body, complete=complete, checksum=checksum)
         except UnavailableError:
             raise  # what was staged counts: the next request finds it
-        except ConflictError:
+        except ConflictError:  # overtaken
+            await self._ends.after_writing(upload)
             raise
         except ProblemError as error:
             if not (isinstance(error, UploadIncompleteError) and checksum is None):
@@ -204,37 +195,42 @@ class Uploads:
     async def concatenate(self, new: NewUpload, part_ids: Sequence[str]) -> Upload:
         """Join finished parts into one file, by reading each once and staging it; the parts go then.
 
-        Raises InvalidRequestError (``invalid-parts``), and what ``create`` and ``append`` raise.
+        Asked for once more, it is the join of the later request that counts (see ``joining``). Raises
+        InvalidRequestError (``invalid-parts``), ConflictError, and what ``create`` and ``append`` raise.
         """
-        if not 1 <= len(part_ids) <= MAX_PARTS or len(set(part_ids)) != len(part_ids):
-            raise _invalid_parts(f"One to {MAX_PARTS} different uploads can be joined.")
-        parts = [await self.find(new.owner, part_id) for part_id in part_ids]
-        if not all(part.partial and part.status is UploadStatus.FINISHED for part in parts):
-            raise _invalid_parts("Only finished partial uploads can be joined.")
-        length_bytes = sum(part.offset_bytes for part in parts)
-        made = await self._created(replace(new, length_bytes=length_bytes), parts)
+        check_count(part_ids)
+        for _ in range(MAX_TRIES):
+            parts = [await self.find(new.owner, part_id) for part_id in part_ids]
+            check_finished(parts)
+            length_bytes = sum(part.offset_bytes for part in parts)
+            try:
+                made = await self._joins.before(parts)
+                if made is not None:
+                    joined = await self._ends.finish(made)
+                    break
+                made = await self._created(replace(new, length_bytes=length_bytes), parts)
+            except (EntityChangedError, EntityMissingError):  # another request joins them, or has done so
+                continue
+            joined = await self._joined(made, parts)
+            break
+        else:
+            raise contended()
+        await self._joins.let_go(parts)
+        return joined
+
+    async def _joined(self, made: Upload, parts: Sequence[Upload]) -> Upload:
         try:
-            joined = await self.append(
+            return await self.append(
                 made.owner,
                 made.id,
-                self._contents(parts),
+                self._joins.contents(parts),
                 offset_bytes=0,
-                announced_size_bytes=length_bytes,
+                announced_size_bytes=made.length_bytes,
                 complete=True,
             )
         except ProblemError:
-            await self._give_up(made)
+            await self._joins.give_up(made, parts)
             raise
-        for part in parts:
-            await self._ends.end(await self.find(part.owner, part.id))
-        return joined
-
-    async def _give_up(self, upload: Upload) -> None:
-        """End an upload that nobody was told of; where that fails, it expires."""
-        try:
-            await self._ends.end(await self.find(upload.owner, upload.id))
-        except (ProblemError, StoreError, ValueError):
-            return
 
     async def terminate(self, owner: str, upload_id: str) -> None:
         """End an upload and free what it holds; the file that a finished one became stays.
@@ -243,14 +239,22 @@ class Uploads:
         """
         for _ in range(MAX_TRIES):
             upload = await self.find(owner, upload_id)
+            works_on(upload)
             if upload.status is UploadStatus.COMPLETE:
-                upload = await self._ends.finish(upload)
+                upload = await self._carried_on(upload)
             try:
                 await self._ends.end(upload)
             except EntityChangedError:
                 continue
             return
-        raise _contended()
+        raise contended()
+
+    async def _carried_on(self, upload: Upload) -> Upload:
+        """Finish what a crash left complete; where it is refused, the row says so, and its owner was told."""
+        try:
+            return await self._ends.finish(upload)
+        except REJECTIONS:
+            return await self.find(upload.owner, upload.id)
 
     async def _created(self, new: NewUpload, parts: Sequence[Upload] = ()) -> Upload:
         if not new.partial:
@@ -280,7 +284,7 @@ class Uploads:
             charged_bytes=new.length_bytes or 0,
         )
         await self._due.put(DUE_KIND, upload.owner, upload.id, upload.expires_at)
-        freed = [replace(part, charged_bytes=0) for part in parts]
+        freed = taken(parts, upload.id)
         etag, *_ = await self._quota.apply(
             upload.owner,
             [Insert(uploads.to_entity(upload)), *(Replace(uploads.to_entity(part)) for part in freed)],
@@ -297,12 +301,13 @@ class Uploads:
         length_bytes: int | None,
         *,
         all_or_nothing: bool,
-        empty: bool,
+        announced_size_bytes: int | None,
     ) -> Upload:
         """Take the right to write at the upload's end; a complete upload is returned for an empty request."""
         for _ in range(MAX_TRIES):
             upload = await self.find(owner, upload_id)
-            if upload.is_complete and empty and upload.offset_bytes == offset_bytes:
+            works_on(upload)
+            if upload.is_complete and announced_size_bytes == 0 and upload.offset_bytes == offset_bytes:
                 return upload
             if upload.status is not UploadStatus.OPEN:
                 raise ConflictError("The upload is complete; nothing can be added.", code="upload-complete")
@@ -311,18 +316,18 @@ class Uploads:
                 raise OffsetMismatchError(current.offset_bytes, offset_bytes)
             if length_bytes is not None:
                 current = self._of_length(current, length_bytes)
+            self._check_room(current, announced_size_bytes)
             claim = replace(current, epoch=upload.epoch + 1, writing=True, all_or_nothing=all_or_nothing)
             try:
-                return await self._replaced(claim)
+                return await self._charged(claim, offset_bytes + (announced_size_bytes or 0))
             except EntityChangedError:
                 continue
-        raise _contended()
+        raise contended()
 
     def _of_length(self, upload: Upload, length_bytes: int) -> Upload:
         if upload.length_bytes not in {None, length_bytes} or length_bytes < upload.offset_bytes:
-            raise InvalidRequestError(
-                "The length of the upload is another one already, or less than what was sent.",
-                code="inconsistent-length",
+            raise inconsistent_length(
+                "The length of the upload is another one already, or less than what was sent."
             )
         if length_bytes > self.policy.max_file_bytes:
             raise self._too_large()
@@ -342,7 +347,7 @@ class Uploads:
 
     def _check_room(self, upload: Upload, announced_size_bytes: int | None) -> None:
         if announced_size_bytes is not None and announced_size_bytes > self._room_bytes(upload):
-            raise TooLargeError("There are more bytes than the upload can have.", code="length-exceeded")
+            raise length_exceeded()
 
     def _room_bytes(self, upload: Upload) -> int:
         most_bytes = self.policy.max_file_bytes if upload.length_bytes is None else upload.length_bytes
@@ -371,9 +376,8 @@ class Uploads:
             if not hmac.compare_digest(summed.digest(), checksum.digest):
                 raise ChecksumMismatchError("The bytes are not those of the checksum; send them again.")
         if complete and source.cut is None and upload.length_bytes not in {None, end_bytes}:
-            raise InvalidRequestError(
-                "The upload is said to be complete and has another length than announced.",
-                code="inconsistent-length",
+            raise inconsistent_length(
+                "The upload is said to be complete and has another length than announced."
             )
         whole = end_bytes == upload.length_bytes if complete is None else complete
         settled = await self._settle(upload, end_bytes, blocks, digest, complete=whole and source.cut is None)
@@ -388,7 +392,7 @@ class Uploads:
     async def _check_still_writing(self, upload: Upload) -> None:
         entity = await self._tables.get(upload.owner, uploads.row_key(upload.id))
         if entity is None or entity.etag != upload.etag:
-            raise _overtaken()
+            raise overtaken()
 
     async def _settle(
         self,
@@ -417,30 +421,37 @@ class Uploads:
             )
             again_at = now + timedelta(seconds=RECOVERY_SECONDS)
             await self._due.put(DUE_KIND, upload.owner, upload.id, again_at)
+        is_file = complete and not upload.partial  # whose publication counts it
         try:
-            settled = await self._replaced(settled)
+            settled = await (self._replaced(settled) if is_file else self._charged(settled, end_bytes))
         except (EntityChangedError, EntityMissingError):
-            raise _overtaken() from None
+            raise overtaken() from None
         self._digests.keep(settled, digest)
         return settled
 
     async def _give_back(self, upload: Upload) -> None:
         """Settle an upload at the offset where its writer began: nothing that it staged counts."""
         try:
-            await self._replaced(replace(upload, writing=False))
+            await self._charged(replace(upload, writing=False), upload.offset_bytes)
         except (EntityChangedError, EntityMissingError):
             return  # somebody has taken over already
         except UnavailableError:
             return  # then what was staged is found to be the writer's; the client will see the offset
 
-    async def _contents(self, parts: Sequence[Upload]) -> AsyncGenerator[bytes]:
-        for part in parts:
-            try:
-                async with aclosing(self._blobs.read(part.blob_name)) as content:
-                    async for chunk in content:
-                        yield chunk
-            except EntityMissingError:
-                raise _invalid_parts("A part is not there any more.") from None
+    async def _charged(self, upload: Upload, sent_bytes: int) -> Upload:
+        """Write the row, and count against the quota the length, or so much as is sent while that is unknown.
+
+        Raises TooLargeError (``quota-exceeded``), or what ``TableStore.apply`` raises.
+        """
+        charged_bytes = sent_bytes if upload.length_bytes is None else upload.length_bytes
+        charged = replace(upload, charged_bytes=charged_bytes)
+        (etag,) = await self._quota.apply(
+            upload.owner,
+            [Replace(uploads.to_entity(charged))],
+            bytes_delta=charged_bytes - upload.charged_bytes,
+            files_delta=0,
+        )
+        return replace(charged, etag=etag)
 
     async def _replaced(self, upload: Upload) -> Upload:
         (etag,) = await self._tables.apply([Replace(uploads.to_entity(upload))])
@@ -451,22 +462,3 @@ class Uploads:
 
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"A file can have at most {self.policy.max_file_bytes} bytes here.")
-
-
-def _not_found() -> NotFoundError:
-    return NotFoundError("You have no upload of this id.")
-
-
-def _overtaken() -> ConflictError:
-    return ConflictError(
-        "Another request has taken over this upload; ask for its offset before going on.",
-        code="upload-overtaken",
-    )
-
-
-def _contended() -> ConflictError:
-    return ConflictError("Too many requests write to this upload at once.", code="upload-contended")
-
-
-def _invalid_parts(why: str) -> InvalidRequestError:
-    return InvalidRequestError(why, code="invalid-parts")

@@ -127,11 +127,11 @@ class TracePart:
 
         Work that has a parent already stays where it is, and is linked to the other trace.
         """
-        if position is None:
+        if position is None or position.trace_id == self.trace_id:
             return
         if self.parent_id is None:
             self.trace_id, self.parent_id = position.trace_id, position.span_id
-        elif self.trace_id != position.trace_id and position not in self.root.links:
+        elif position not in self.root.links:
             self.root.links.append(position)
 
     def begin(

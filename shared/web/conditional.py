@@ -125,6 +125,6 @@ def _http_date(text: str | None) -> datetime | None:
         return None
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # also for a zone that no clock could show
         return None
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

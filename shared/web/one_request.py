@@ -228,6 +228,7 @@ class _Incoming:
             name=name,
             content_type=content_type,
             announced_size_bytes=size_bytes,
+            least_size_bytes=max(1, (self._length_bytes or 0) - MAX_FORM_BYTES),
             correlation_id=self._call.correlation_id,
             traceparent=self._call.trace.traceparent,
             labels=labels or {},

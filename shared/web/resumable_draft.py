@@ -1,8 +1,8 @@
 """Resumable Uploads for HTTP, the IETF draft: how its requests are read and its answers are worded.
 
-Source: draft-ietf-httpbis-resumable-upload, its text of 2026-07-01 (after draft 11, interop version 8), and
-those before it that deployed clients follow: ``REVISIONS`` holds what was different. A client without
-``Upload-Draft-Interop-Version`` is taken to follow the newest, as clients of the RFC to be will.
+Source: draft-ietf-httpbis-resumable-upload-12 (2026-07-06, interop version 9), by its working text of
+2026-07-01, and those before it that deployed clients follow: ``REVISIONS`` holds what was different. A client
+without ``Upload-Draft-Interop-Version`` is taken to follow the newest, as clients of the RFC to be will.
 
 No answer is interim: Azure Functions cannot send the draft's 104, which is optional in every version. A
 client that has to know an upload's address before its bytes are sent creates it with ``Upload-Complete: ?0``.
@@ -25,7 +25,7 @@ from shared.errors import (
 )
 from shared.files.content_type import checked_content_type, essence
 from shared.files.upload import Upload, UploadStatus
-from shared.files.uploading import OffsetMismatchError
+from shared.files.upload_errors import OffsetMismatchError
 from shared.web.content_disposition import file_name
 from shared.web.tus import Metadata
 from shared.web.upload_protocol import FILE_ID, Answer, Append, Creation, upload_path
@@ -62,13 +62,16 @@ class Revision:
     """The key of an upload's lifetime in Upload-Limit; None: there is no such field."""
     kept_status: int = 204
     """Of the answer to an append that does not complete the upload."""
+    after_the_end: str = "inconsistent-upload-length"
+    """The problem of bytes that are sent to a complete upload."""
 
     def complete(self, *, complete: bool) -> dict[str, str]:
         """The flag of an answer."""
         return {self.flag: _boolean(complete is (self.flag == _COMPLETE))}
 
 
-_DRAFT_09 = Revision(8)
+_DRAFT_12 = Revision(9)
+_DRAFT_09 = replace(_DRAFT_12, interop_version=8, after_the_end="completed-upload")
 _DRAFT_06 = replace(_DRAFT_09, interop_version=7)
 _DRAFT_04 = replace(
     _DRAFT_06,
@@ -92,7 +95,7 @@ _DRAFT_01 = replace(
 """Each by the draft that it began with, and by what is different in the next one."""
 REVISIONS: Final[Mapping[int, Revision]] = {
     revision.interop_version: revision
-    for revision in (_DRAFT_01, _DRAFT_02, _DRAFT_03, _DRAFT_04, _DRAFT_06, _DRAFT_09)
+    for revision in (_DRAFT_01, _DRAFT_02, _DRAFT_03, _DRAFT_04, _DRAFT_06, _DRAFT_09, _DRAFT_12)
 }
 NEWEST: Final = REVISIONS[max(REVISIONS)]
 
@@ -199,6 +202,10 @@ class Draft:
             told["Upload-Length"] = str(upload.length_bytes)
         return Answer(204, told)
 
+    def is_the_end(self, error: ProblemError, upload: Upload) -> bool:
+        """Once more bytes are sent than the length that was told, the upload is invalid (Upload Append)."""
+        return error.code == "length-exceeded" and upload.length_bytes is not None
+
     def worded(self, error: ProblemError, upload: Upload | None) -> ProblemError:
         """With the registered problem types, and whether it is the file or only the request that failed."""
         if isinstance(error, OffsetMismatchError):
@@ -212,7 +219,7 @@ class Draft:
             error.type_uri = f"{PROBLEM_TYPES}inconsistent-upload-length"
         elif error.code == "upload-complete" and upload is not None:
             error = InvalidRequestError(
-                error.detail, code=error.code, type_uri=f"{PROBLEM_TYPES}completed-upload"
+                error.detail, code=error.code, type_uri=PROBLEM_TYPES + self._revision.after_the_end
             )
             error.headers["Upload-Offset"] = str(upload.offset_bytes)
         elif isinstance(error, ChecksumMismatchError):  # its status is known to tus alone

@@ -50,7 +50,7 @@ ROUTES: Final = (
     Route("list_share_links", "GET", "/files/{file_id}/share-links", Permission.FILES_WRITE),
     Route("delete_share_link", "DELETE", "/files/{file_id}/share-links/{link_id}", Permission.FILES_WRITE),
     Route("create_upload", "POST", "/uploads", Permission.FILES_WRITE),
-    Route("get_upload", "HEAD", "/uploads/{upload_id}", Permission.FILES_WRITE),
+    Route("get_upload", "GET", "/uploads/{upload_id}", Permission.FILES_WRITE),
     Route("append_upload", "PATCH", "/uploads/{upload_id}", Permission.FILES_WRITE),
     Route("delete_upload", "DELETE", "/uploads/{upload_id}", Permission.FILES_WRITE),
     Route("override_upload", "POST", "/uploads/{upload_id}", Permission.FILES_WRITE),
@@ -97,7 +97,7 @@ OPEN_ROUTES: Final = (
     OpenRoute("options", "OPTIONS", "/api/{*path}", "browsers ask before they send a token"),
 )
 
-WITH_HEAD: Final = frozenset({"get_file", "get_content", "get_shared_content"})
+WITH_HEAD: Final = frozenset({"get_file", "get_content", "get_upload", "get_shared_content"})
 """What answers HEAD as it answers GET, without the content (RFC 9110 §9.3.2)."""
 
 _PERMISSIONS: Final = {route.name: route.needs for route in ROUTES}

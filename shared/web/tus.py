@@ -24,7 +24,7 @@ from shared.files.appending import Checksum
 from shared.files.content_type import checked_content_type, essence
 from shared.files.name import DEFAULT_NAME, checked_name
 from shared.files.upload import Upload, UploadStatus
-from shared.files.uploading import OffsetMismatchError
+from shared.files.upload_errors import OffsetMismatchError
 from shared.web.upload_protocol import FILE_ID, Answer, Append, Creation, upload_path
 
 if TYPE_CHECKING:
@@ -213,6 +213,10 @@ class Tus:
             else:
                 told["Upload-Metadata"] = line
         return Answer(200, told)
+
+    def is_the_end(self, error: ProblemError, upload: Upload) -> bool:  # noqa: ARG002 - the protocol's
+        """Never: the bytes of the request do not count, and others can be sent."""
+        return False
 
     def worded(self, error: ProblemError, upload: Upload | None) -> ProblemError:
         """409 tells the offset; 403 where the upload was joined of others."""

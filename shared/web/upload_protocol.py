@@ -123,6 +123,10 @@ class UploadProtocol(Protocol):
         """How far the upload is."""
         ...
 
+    def is_the_end(self, error: ProblemError, upload: Upload) -> bool:
+        """Whether nothing can be added to the upload after that error."""
+        ...
+
     def worded(self, error: ProblemError, upload: Upload | None) -> ProblemError:
         """The error as the protocol tells it; ``upload`` as it stands now, where there is one."""
         ...

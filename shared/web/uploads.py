@@ -74,7 +74,7 @@ class UploadRoutes:
         return await self._response(protocol.created(upload), upload)
 
     async def get_upload(self, call: Call) -> Response:
-        """``HEAD /uploads/{upload_id}``, and GET: where to go on. Ends the right of who is still writing."""
+        """``GET`` and ``HEAD /uploads/{upload_id}``: where to go on. Ends the right of who still writes."""
         fields = Fields(call.request.headers)
         protocol = self._protocol(fields, "HEAD")
         protocol.check_bare(fields)
@@ -91,7 +91,10 @@ class UploadRoutes:
         try:
             upload = await self._append(call, _upload_id(call), protocol.append(fields), fields)
         except ProblemError as error:
-            raise protocol.worded(error, await self._present(call.owner, _upload_id(call))) from None
+            present = await self._present(call.owner, _upload_id(call))
+            if present is not None and protocol.is_the_end(error, present):
+                await self._discarded(present)
+            raise protocol.worded(error, present) from None
         return await self._response(protocol.appended(upload), upload)
 
     async def delete_upload(self, call: Call) -> Response:
@@ -159,7 +162,7 @@ class UploadRoutes:
         )
 
     async def _discarded(self, made: Upload | None) -> Upload | None:
-        """End an upload whose address its client will never learn; returns what had become of it."""
+        """End an upload that its client cannot go on with; returns what had become of it."""
         present = None if made is None else await self._present(made.owner, made.id)
         if present is not None and present.status is UploadStatus.OPEN:
             with suppress(ProblemError):

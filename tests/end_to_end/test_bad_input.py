@@ -27,8 +27,10 @@ def assert_problem(answer: requests.Response, status: int, code: str) -> None:
 
 
 def blobs(stack: RunningStack) -> set[str]:
+    """All that is stored, what is only staged included."""
     with BlobServiceClient.from_connection_string(stack.addresses["storage_connection_string"]) as service:
-        return {blob.name for blob in service.get_container_client("uploads").list_blobs()}
+        listed = service.get_container_client("uploads").list_blobs(include=["uncommittedblobs"])
+        return {blob.name for blob in listed}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 EXAMPLES = 5
+FEW_EXAMPLES = 2
+WAITING = {
+    "/api/v1/operations/dead-letters/redrive",
+    "/api/v1/operations/dead-letters/discard",
+}
+"""Operations that take a second each, until the queue is sure to hold nothing more."""
 DIRECTORY = json.loads((ROOT / "local" / "entra" / "directory.json").read_text())
-ROLES = [role for role in DIRECTORY["api"]["app_roles"] if role.endswith(".All")]
+ROLES = DIRECTORY["api"]["app_roles"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +49,8 @@ def test_no_answer_is_undocumented(
             schema,
             method,
             path,
-            examples=EXAMPLES,
+            examples=FEW_EXAMPLES if path in WAITING else EXAMPLES,
+            at_limits=path not in WAITING,
             known=made_things(session, headers, base_url=address),
             headers=headers,
             session=session,

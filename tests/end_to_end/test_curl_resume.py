@@ -1,7 +1,6 @@
 """curl on its own: a file in one request, and the IETF draft's resumption by hand.
 
-The draft: Resumable Uploads for HTTP, draft-ietf-httpbis-resumable-upload, revision 11 and what was written
-after it; interop version 8.
+The draft: Resumable Uploads for HTTP, draft-ietf-httpbis-resumable-upload-12; interop version 9.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.end_to_end.running_stack import RunningStack
 
-INTEROP_VERSION = ("--header", "upload-draft-interop-version: 8")
+INTEROP_VERSION = ("--header", "upload-draft-interop-version: 9")
 PARTIAL_UPLOAD = ("--header", "content-type: application/partial-upload")
 TIMEOUT_SECONDS = 30
 TIMED_OUT = 28

@@ -68,8 +68,10 @@ def digest(content: bytes, algorithm: str = "sha256") -> str:
 
 
 def blobs(stack: RunningStack) -> dict[str, int]:
+    """All that is stored, what is only staged included."""
     with BlobServiceClient.from_connection_string(stack.addresses["storage_connection_string"]) as service:
-        return {blob.name: blob.size for blob in service.get_container_client("uploads").list_blobs()}
+        listed = service.get_container_client("uploads").list_blobs(include=["uncommittedblobs"])
+        return {blob.name: blob.size for blob in listed}
 
 
 @pytest.fixture
@@ -100,9 +102,11 @@ def test_a_form_brings_its_file_byte_for_byte(stack: RunningStack, content: Path
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+@pytest.mark.parametrize("size_bytes", [16_000, 24_000_000])
 def test_a_body_with_its_digest_is_taken_and_with_another_leaves_nothing(
-    stack: RunningStack, content: Path, algorithm: str
+    stack: RunningStack, content: Path, algorithm: str, size_bytes: int
 ) -> None:
+    content.write_bytes(uuid.uuid4().bytes * (size_bytes // 16))
     before, sent = blobs(stack), content.read_bytes()
 
     def send(of: bytes) -> Answer:

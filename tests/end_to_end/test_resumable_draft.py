@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.end_to_end.running_stack import RunningStack
 
 HALF = MEBIBYTE // 2
-VERSIONS = range(3, 9)
+VERSIONS = range(3, 10)
 
 
 @pytest.fixture
@@ -68,6 +68,7 @@ def test_begun_continued_and_finished(
     made = alice.send("POST", "", file.content[:HALF], **said(version, complete=False), **named(file))
     url = made.headers["Location"]
     state = alice.send("HEAD", url, upload_draft_interop_version=str(version))
+    got = alice.send("GET", url, upload_draft_interop_version=str(version))
     given: Headers = {"upload_offset": str(HALF), "content_type": PARTIAL}
     last = alice.send("PATCH", url, file.content[HALF:], **said(version, complete=True), **given)
 
@@ -75,9 +76,11 @@ def test_begun_continued_and_finished(
         ("Upload-Incomplete", "?0", "?1") if version == 3 else ("Upload-Complete", "?1", "?0")
     )
     assert made.status_code == 201
-    assert made.headers[flag] == state.headers[flag] == incomplete
-    assert made.headers["Upload-Offset"] == state.headers["Upload-Offset"] == str(HALF)
-    assert "no-store" in state.headers["Cache-Control"]
+    assert (made.headers[flag], made.headers["Upload-Offset"]) == (incomplete, str(HALF))
+    assert (got.status_code, got.content) == (204, b"")
+    for each in (state, got):
+        assert (each.headers[flag], each.headers["Upload-Offset"]) == (incomplete, str(HALF))
+        assert "no-store" in each.headers["Cache-Control"]
     assert (last.status_code, last.headers[flag]) == (201, complete)
     told = file.assert_arrived(stack, last.headers["Dropbell-File-Id"])
     assert (told["content_type"], last.json()["id"]) == ("audio/wav", told["id"])

@@ -195,7 +195,7 @@ UPLOAD_OPERATIONS: Final[Mapping[str, Operation]] = {
         "offset told here stays true.",
         (_TUS_VERSION, _DRAFT_VERSION),
         problems=_STATE_PROBLEMS,
-        example=("-I", "-H 'Tus-Resumable: 1.0.0'"),
+        example=("-H 'Tus-Resumable: 1.0.0'",),
     ),
     "append_upload": _APPEND,
     "override_upload": replace(

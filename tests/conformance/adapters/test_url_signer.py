@@ -256,6 +256,11 @@ def delegation() -> Delegation:
     return Delegation()
 
 
+def signed_until(url: str) -> str:
+    (expiry,) = parse_qs(urlsplit(url).query)["ske"]
+    return expiry
+
+
 async def test_a_delegated_url_says_who_may_do_what_and_for_how_long(delegation: Delegation) -> None:
     parts = urlsplit(await delegation.url())
     assert parts._replace(query="").geturl() == f"https://account.blob.core.windows.net/{CONTAINER}/a/b"
@@ -290,14 +295,37 @@ async def test_many_callers_at_once_fetch_one_key(delegation: Delegation) -> Non
     assert len(delegation.keys.asked) == 1
 
 
-async def test_a_key_serves_until_an_url_would_outlive_it(delegation: Delegation) -> None:
+async def test_a_key_is_renewed_ahead_while_nobody_waits(delegation: Delegation) -> None:
     await delegation.url()
-    delegation.clock.advance(6 * 3600)
-    await delegation.url()
+    delegation.clock.advance(5 * 3600)
+    first = await delegation.url()
     assert len(delegation.keys.asked) == 1
     delegation.clock.advance(1)
-    await delegation.url()
+    assert signed_until(await delegation.url()) == signed_until(first)
+    assert signed_until(await delegation.url()) == signed_until(first)
+    await asyncio.sleep(0.1)
+    assert signed_until(await delegation.url()) > signed_until(first)
     assert len(delegation.keys.asked) == 2
+
+
+async def test_a_key_that_could_not_be_renewed_ahead_serves_to_its_end(delegation: Delegation) -> None:
+    held = signed_until(await delegation.url())
+    delegation.keys.failure = ServiceRequestError("no connection")
+    delegation.clock.advance(6 * 3600)
+    assert signed_until(await delegation.url()) == held
+    delegation.clock.advance(1)
+    with pytest.raises(UnavailableError):
+        await delegation.url()
+    delegation.keys.failure = None
+    assert signed_until(await delegation.url()) > held
+
+
+async def test_the_longest_key_is_not_fetched_again_and_again(delegation: Delegation) -> None:
+    for _ in range(5):
+        await delegation.url(timedelta(days=6, hours=23))
+        await asyncio.sleep(0.02)
+        delegation.clock.advance(60)
+    assert len(delegation.keys.asked) == 1
 
 
 async def test_urls_of_several_days_do_not_fetch_a_key_each(delegation: Delegation) -> None:

@@ -22,7 +22,7 @@ from shared.errors import (
 from shared.files.appending import Checksum
 from shared.files.file import FileStatus
 from shared.files.upload import UploadStatus
-from shared.files.uploading import OffsetMismatchError
+from shared.files.upload_errors import OffsetMismatchError
 from tests.unit.shared.uploads_world import (
     CONTENT,
     MAX_FILE_BYTES,

@@ -70,6 +70,19 @@ async def test_a_slow_writer_that_is_overtaken_mixes_nothing_in(world: World) ->
     await expect_file(world, upload, b"a" * kept_bytes + b"b" * 30 + b"c" * (65 - kept_bytes))
 
 
+async def test_a_writer_whose_upload_was_called_off_leaves_no_blocks(world: World) -> None:
+    upload = await world.create(95)
+    slow = Gate(b"a" * 25, b"a" * 70)
+    writing = asyncio.create_task(world.append(upload, b"", at=0, body=slow.body()))
+    await slow.reached.wait()
+
+    await world.uploads.terminate(OWNER, upload.id)
+    slow.go_on.set()
+    with pytest.raises(ConflictError):
+        await writing
+    assert await world.blobs.staged(upload.blob_name) == ()
+
+
 @pytest.mark.parametrize("writers", [2, 20])
 async def test_of_writers_at_one_offset_one_wins(world: World, writers: int) -> None:
     upload = await world.create(95)

@@ -62,6 +62,7 @@ class World:
     tables: TableStore = field(default_factory=MemoryTables)
     clock: MemoryClock = field(default_factory=MemoryClock)
     quota_policy: QuotaPolicy = field(default_factory=QuotaPolicy)
+    owner: str = OWNER
 
     def __post_init__(self) -> None:
         content = NoExecutables()
@@ -101,7 +102,7 @@ class World:
         await asyncio.sleep(0)
 
     def another_instance(self) -> World:
-        return World(self.blobs, self.tables, self.clock, self.quota_policy)
+        return World(self.blobs, self.tables, self.clock, self.quota_policy, self.owner)
 
     async def create(
         self,
@@ -123,7 +124,7 @@ class World:
         sha512: str | None = None,
     ) -> NewUpload:
         return NewUpload(
-            owner=OWNER,
+            owner=self.owner,
             name="notes.txt",
             content_type=content_type,
             length_bytes=length_bytes,
@@ -147,7 +148,7 @@ class World:
         body: AsyncIterator[bytes] | None = None,
     ) -> Upload:
         return await self.uploads.append(
-            OWNER,
+            self.owner,
             upload.id,
             body or chunks(content, cut=cut),
             offset_bytes=at,
@@ -158,10 +159,10 @@ class World:
         )
 
     async def offset(self, upload: Upload) -> int:
-        return (await self.uploads.offset(OWNER, upload.id)).offset_bytes
+        return (await self.uploads.offset(self.owner, upload.id)).offset_bytes
 
     async def file(self, upload: Upload) -> File | None:
-        return await intake.find(self.tables, OWNER, upload.id)
+        return await intake.find(self.tables, self.owner, upload.id)
 
     async def content(self, name: str) -> bytes:
         return b"".join([chunk async for chunk in self.blobs.read(name)])
@@ -175,7 +176,7 @@ async def expect_file(world: World, upload: Upload, content: bytes) -> None:
     file = await world.file(upload)
     assert file is not None
     assert (file.sha256, file.size_bytes, file.status) == (sha256(content), len(content), FileStatus.STORED)
-    assert await world.content(files.blob_name(OWNER, upload.id)) == content
+    assert await world.content(files.blob_name(world.owner, upload.id)) == content
 
 
 async def part(world: World, content: bytes) -> Upload:
@@ -183,14 +184,23 @@ async def part(world: World, content: bytes) -> Upload:
 
 
 class Dying(MemoryBlobs):
-    """A store that is gone from a certain call on."""
+    """A store that is gone from a certain call on, or does not answer."""
 
     def __init__(self) -> None:
         super().__init__()
         self.calls_left = 10**9
         self.dies_at_commit = False
+        self.hangs = self.hangs_at_commit = False
+        self.reached = asyncio.Event()
+        """Somebody waits for an answer."""
+
+    async def _hang(self) -> None:
+        self.reached.set()
+        await asyncio.Event().wait()
 
     async def stage(self, name: str, block_id: str, content: bytes) -> None:
+        if self.hangs:
+            await self._hang()
         self.calls_left -= 1
         if self.calls_left < 0:
             raise UnavailableError("gone")
@@ -199,6 +209,8 @@ class Dying(MemoryBlobs):
     async def commit(
         self, name: str, block_ids: Sequence[str], *, content_type: str, metadata: Mapping[str, str]
     ) -> BlobProperties:
+        if self.hangs_at_commit:
+            await self._hang()
         if self.dies_at_commit:
             raise UnavailableError("gone")
         return await super().commit(name, block_ids, content_type=content_type, metadata=metadata)

@@ -19,7 +19,7 @@ from shared.telemetry.recorder import Telemetry
 from shared.telemetry.spans import SpanKind, current
 from shared.telemetry.trace_context import TraceContext
 from shared.web.call import Front
-from tests.unit.shared.asgi import body_of, request
+from tests.unit.shared.asgi import Client, body_of, request
 from tests.unit.shared.portal import Portal, bearer
 
 if TYPE_CHECKING:
@@ -273,3 +273,33 @@ async def test_a_request_that_fails_is_kept_and_tells_neither_token_nor_body() -
     told = repr((export, [span.attributes for span in export.spans]))
     assert "planted" not in told
     assert token not in told
+
+
+TUS = {"tus-resumable": "1.0.0"}
+
+
+async def test_a_resumable_upload_is_one_trace_and_a_foreign_one_is_linked() -> None:
+    app = Followed()
+
+    async def ask(route: str, method: str, *parts: bytes, headers: dict[str, str], **ids: str) -> Any:
+        client = Client(parts)
+        asked = request(method, headers=bearer() | TUS | headers, client=client, **ids)
+        return await app.portal.app.answer(route, asked)
+
+    made = await ask("create_upload", "POST", headers={"upload-length": "4"})
+    upload_id = made.headers["location"].rpartition("/")[2]
+    step = {"content-type": "application/offset+octet-stream"}
+    own = {"traceparent": CLIENT.traceparent}
+    await ask("append_upload", "PATCH", b"ri", headers=step | {"upload-offset": "0"}, upload_id=upload_id)
+    await ask("get_upload", "HEAD", headers=own, upload_id=upload_id)
+    await ask("append_upload", "PATCH", b"ng", headers=step | {"upload-offset": "2"}, upload_id=upload_id)
+
+    begun, first, look, last = app.sink.exports
+    here = TraceContext(begun.trace_id, begun.spans[0].span_id)
+    assert begun.parent_id is None
+    for each in (first, last):
+        assert (each.trace_id, each.parent_id) == (here.trace_id, here.span_id)
+    assert (look.trace_id, look.spans[0].links) == (CLIENT.trace_id, [here])
+    assert all(export.spans[0].attributes["file_id"] == upload_id for export in (first, look, last))
+    file = body_of(await app.portal.app.answer("get_file", request(headers=bearer(), file_id=upload_id)))
+    assert file["trace_id"] == here.trace_id

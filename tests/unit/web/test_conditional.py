@@ -92,6 +92,9 @@ def test_an_if_match_that_cannot_be_read_is_not_passed_over(required: bool) -> N
         ({"if-modified-since": "Sun, 01 Mar 2026 12:00:00 GMT"}, True),
         ({"if-modified-since": "Sun, 01 Mar 2026 11:59:59 GMT"}, False),
         ({"if-modified-since": "yesterday"}, False),
+        ({"if-modified-since": "Sun, 01 Mar 2026 12:00:00 +99999999999999999999"}, False),
+        ({"if-modified-since": "Mon, 01 Jan 0001 00:00:00 +2359"}, False),
+        ({"if-modified-since": "Fri, 31 Dec 9999 23:59:59 -2359"}, True),
         ({"if-none-match": '"u"', "if-modified-since": "Sun, 01 Mar 2026 12:00:00 GMT"}, False),
     ],
 )

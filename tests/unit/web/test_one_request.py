@@ -12,10 +12,14 @@ import pytest
 
 from shared.adapters.memory import MemoryBlobs, MemoryClock, MemoryTables
 from shared.errors import UnavailableError
+from shared.files.intake import Intake
+from shared.files.quota import Quota, QuotaPolicy
 from shared.ledger.idempotency import KIND
+from shared.web.one_request import OneRequest
 from tests.unit.identity import forge
 from tests.unit.shared.asgi import Client, body_of, request
 from tests.unit.shared.portal import BOB, MAX_FILE_BYTES, Portal, bearer
+from tests.unit.web.shelf import answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -110,6 +114,22 @@ async def test_a_form_that_must_hold_too_large_a_file_is_refused_before_it_is_re
     headers = bearer() | {"content-type": FORM, "content-length": str(10**9)}
     response = await portal.app.answer("create_file", request("POST", headers=headers, client=client))
     assert (response.status_code, client.taken) == (413, 0)
+
+
+async def test_a_form_whose_file_must_go_over_the_quota_is_refused_before_the_file_is_read() -> None:
+    portal = Portal()
+    intake = Intake(
+        portal.blobs,
+        portal.tables,
+        MemoryClock(forge.NOW),
+        max_file_bytes=10**6,
+        quota=Quota(portal.tables, QuotaPolicy(max_bytes=100_000)),
+    )
+    routes = OneRequest(intake, portal.app.requests)
+    for length_bytes, code in ((300_000, "quota-exceeded"), (200_000, "upload-incomplete")):
+        headers = {"content-type": FORM, "content-length": str(length_bytes)}
+        response = await answer(routes.create_file, "POST", form(b"the beginning")[:-20], headers=headers)
+        assert code_of(response) == code
 
 
 @pytest.mark.parametrize("hangs_up", [True, False])

@@ -19,7 +19,7 @@ from shared.errors import (
     UnsupportedMediaTypeError,
 )
 from shared.files.upload import UploadStatus
-from shared.files.uploading import OffsetMismatchError
+from shared.files.upload_errors import OffsetMismatchError
 from shared.web.resumable_draft import (
     MEDIA_TYPE,
     NEWEST,
@@ -35,21 +35,21 @@ from tests.unit.web.test_tus import UPLOAD, UPLOAD_ID, encoded, fields
 if TYPE_CHECKING:
     from shared.web.upload_protocol import Append, Creation
 
-NEW = (7, 8)
+NEW = (7, 8, 9)
 OLD = (3, 4, 5, 6)
 CLOCK = MemoryClock(UPLOAD.expires_at - timedelta(seconds=90))
 DONE = replace(UPLOAD, status=UploadStatus.FINISHED, offset_bytes=10)
 
 
-def draft(version: int = 8) -> Draft:
+def draft(version: int = 9) -> Draft:
     return Draft(REVISIONS[version], CLOCK, max_size_bytes=1000)
 
 
-def creation(version: int = 8, **headers: str) -> Creation:
+def creation(version: int = 9, **headers: str) -> Creation:
     return draft(version).creation(fields(**headers))
 
 
-def append(version: int = 8, **headers: str) -> Append:
+def append(version: int = 9, **headers: str) -> Append:
     given = {"content_type": MEDIA_TYPE, "upload_offset": "0", "upload_complete": "?0"} | headers
     return draft(version).append(fields(**{name: value for name, value in given.items() if value}))
 
@@ -57,9 +57,9 @@ def append(version: int = 8, **headers: str) -> Append:
 # Bad input
 
 
-@pytest.mark.parametrize("version", ["2", "9", "0", "-8", "8.0", "eight", "", "8, 8", "?1"])
+@pytest.mark.parametrize("version", ["2", "10", "0", "-9", "9.0", "nine", "", "9, 9", "?1"])
 def test_a_revision_that_is_not_known_is_refused(version: str) -> None:
-    with pytest.raises(InvalidRequestError, match="3, 4, 5, 6, 7, 8"):
+    with pytest.raises(InvalidRequestError, match="3, 4, 5, 6, 7, 8, 9"):
         revision_of(fields(upload_draft_interop_version=version))
 
 
@@ -108,7 +108,7 @@ def test_two_lengths_that_differ_are_refused() -> None:
         assert str(refused.value.type_uri).endswith("#inconsistent-upload-length")
 
 
-@pytest.mark.parametrize("version", [6, 7, 8])
+@pytest.mark.parametrize("version", [6, 7, 8, 9])
 @pytest.mark.parametrize("content_type", ["", "application/octet-stream", "application/offset+octet-stream"])
 def test_bytes_of_another_type_are_refused(version: int, content_type: str) -> None:
     with pytest.raises(UnsupportedMediaTypeError) as refused:
@@ -125,6 +125,7 @@ def test_bytes_of_another_type_are_refused(version: int, content_type: str) -> N
         (6, {"upload-offset", "upload-complete", "upload-length"}),
         (7, set()),
         (8, set()),
+        (9, set()),
     ],
 )
 def test_old_revisions_refuse_fields_where_nothing_is_sent(version: int, refused: set[str]) -> None:
@@ -169,7 +170,7 @@ def test_without_a_name_it_is_the_newest_that_knows_the_fields(
         ({"content_type": "application/octet-stream"}, False),
         ({"upload_complete": "?0"}, True),
         ({"upload_incomplete": "?0"}, True),
-        ({"upload_draft_interop_version": "8"}, True),
+        ({"upload_draft_interop_version": "9"}, True),
         ({"content_type": "Application/Partial-Upload; a=b"}, True),
     ],
     ids=str,
@@ -252,6 +253,7 @@ def test_without_either_they_are_unknown() -> None:
         (6, {"Upload-Complete": "?0"}, "max-size=1000, expires=90", 201),
         (7, {"Upload-Complete": "?0"}, "max-size=1000, max-age=90", 204),
         (8, {"Upload-Complete": "?0"}, "max-size=1000, max-age=90", 204),
+        (9, {"Upload-Complete": "?0"}, "max-size=1000, max-age=90", 204),
     ],
 )
 def test_the_answer_to_an_append(version: int, flag: dict[str, str], limit: str | None, kept: int) -> None:
@@ -299,10 +301,11 @@ def test_another_offset_is_answered_with_the_registered_problem() -> None:
     assert told.headers == {"Upload-Offset": "4", "Upload-Complete": "?0"}
 
 
-def test_bytes_after_the_end_are_answered_with_the_registered_problem() -> None:
-    told = draft().worded(ConflictError("x", code="upload-complete"), DONE)
+@pytest.mark.parametrize(("version", "problem"), [(8, "completed-upload"), (9, "inconsistent-upload-length")])
+def test_bytes_after_the_end_are_answered_with_the_registered_problem(version: int, problem: str) -> None:
+    told = draft(version).worded(ConflictError("x", code="upload-complete"), DONE)
     assert (told.status, told.code) == (400, "upload-complete")
-    assert told.type_uri == "https://iana.org/assignments/http-problem-types#completed-upload"
+    assert told.type_uri == f"https://iana.org/assignments/http-problem-types#{problem}"
     assert told.headers == {"Upload-Offset": "10", "Upload-Complete": "?0"}
 
 
@@ -321,7 +324,7 @@ def test_a_checksum_has_no_status_of_its_own() -> None:
     assert (told.status, told.code, told.headers) == (422, "digest-mismatch", {"Upload-Complete": "?0"})
 
 
-@pytest.mark.parametrize("version", [6, 7, 8])
+@pytest.mark.parametrize("version", [6, 7, 8, 9])
 def test_too_much_is_answered_with_the_limit(version: int) -> None:
     assert draft(version).worded(TooLargeError("x"), None).headers["Upload-Limit"] == "max-size=1000"
 
@@ -329,8 +332,8 @@ def test_too_much_is_answered_with_the_limit(version: int) -> None:
 @pytest.mark.parametrize(
     ("version", "status", "flag"),
     [
-        (8, UploadStatus.REJECTED, {"Upload-Complete": "?1"}),
-        (8, UploadStatus.OPEN, {"Upload-Complete": "?0"}),
+        (9, UploadStatus.REJECTED, {"Upload-Complete": "?1"}),
+        (9, UploadStatus.OPEN, {"Upload-Complete": "?0"}),
         (3, UploadStatus.REJECTED, {"Upload-Incomplete": "?0"}),
         (3, UploadStatus.OPEN, {"Upload-Incomplete": "?1"}),
     ],
@@ -350,4 +353,4 @@ def test_every_answer_names_the_revision_and_every_error_says_incomplete() -> No
         "Upload-Incomplete": "?1",
     }
     assert on_every_answer(fields(upload_complete="?1"), 500) == {"Upload-Complete": "?0"}
-    assert on_every_answer(fields(upload_draft_interop_version="9"), 400)["Upload-Complete"] == "?0"
+    assert on_every_answer(fields(upload_draft_interop_version="10"), 400)["Upload-Complete"] == "?0"

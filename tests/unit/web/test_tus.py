@@ -18,7 +18,7 @@ from shared.errors import (
 )
 from shared.files.appending import Checksum
 from shared.files.upload import Upload, UploadKind, UploadStatus
-from shared.files.uploading import OffsetMismatchError
+from shared.files.upload_errors import OffsetMismatchError
 from shared.web import tus
 from shared.web.tus import Metadata, Tus, UnsupportedVersionError, read_checksum, read_concat
 from shared.web.upload_protocol import Fields

@@ -134,7 +134,7 @@ async def test_nothing_is_added_to_a_complete_upload(api: Api) -> None:
     where = (await api.send("POST", "", CONTENT, upload_complete="?1", **DRAFT)).headers["location"]
     by_draft = await api.send("PATCH", where, b"x", upload_offset="13", upload_complete="?1", **DRAFT_APPEND)
     by_tus = await api.send("PATCH", where, b"x", upload_offset="13", **APPEND)
-    assert (by_draft.status_code, problem(by_draft)) == (400, "http-problem-types#completed-upload")
+    assert (by_draft.status_code, problem(by_draft)) == (400, "http-problem-types#inconsistent-upload-length")
     assert (by_tus.status_code, problem(by_tus)) == (409, "upload-complete")
     assert by_draft.headers["upload-offset"] == by_tus.headers["upload-offset"] == "13"
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ROUTES = {
     "HEAD": "get_upload",
+    "GET": "get_upload",
     "PATCH": "append_upload",
     "DELETE": "delete_upload",
     "POST": "override_upload",
@@ -26,7 +27,7 @@ type Headers = dict[str, Any]
 
 TUS: Headers = {"tus_resumable": "1.0.0"}
 APPEND: Headers = {**TUS, "content_type": OFFSET}
-DRAFT: Headers = {"upload_draft_interop_version": "8"}
+DRAFT: Headers = {"upload_draft_interop_version": "9"}
 DRAFT_APPEND: Headers = {**DRAFT, "content_type": PARTIAL}
 CONTENT = b"ring the bell"
 SOMEBODY_S = "019cacff-0000-7000-8000-000000000009"
