@@ -46,6 +46,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     command("whoami", commands.who_am_i)
     command("logout", commands.log_out)
+    command("token", commands.token)
     _add_put_options(command("put", file_commands.put))
     _add_ls_options(command("ls", file_commands.list_files))
     show = command("show", file_commands.show)
