@@ -24,11 +24,12 @@ up: setup ## start everything and stay
 test: setup tests/clients/node_modules/ready ## unit, conformance and end-to-end tests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
-check: setup ## format, lint, types, import rules
+check: setup ## format, lint, types, import rules, what Azure runs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m infra.check
 
 fmt: setup ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -1,0 +1,31 @@
+// The values of main.bicep, from environment variables: azd hands its own in, a pipeline sets them, a person exports them.
+// A variable that is not set stands for the default of main.bicep (a test holds both equal). The region is the resource group's.
+// Compiling this file needs AZURE_ENV_NAME and DROPBELL_API_CLIENT_ID in the environment.
+using 'main.bicep'
+
+param environmentName = readEnvironmentVariable('AZURE_ENV_NAME')
+param apiClientId = readEnvironmentVariable('DROPBELL_API_CLIENT_ID')
+param alertEmails = empty(readEnvironmentVariable('DROPBELL_ALERT_EMAILS', '')) ? [] : split(readEnvironmentVariable('DROPBELL_ALERT_EMAILS', ''), ',')
+param serviceBusTier = readEnvironmentVariable('DROPBELL_SERVICE_BUS_TIER', 'Standard')
+param serviceBusUnits = any(int(readEnvironmentVariable('DROPBELL_SERVICE_BUS_UNITS', '1')))
+param instanceMemoryMB = any(int(readEnvironmentVariable('DROPBELL_INSTANCE_MEMORY_MB', '512')))
+param maximumInstances = int(readEnvironmentVariable('DROPBELL_MAXIMUM_INSTANCES', '100'))
+param httpConcurrency = int(readEnvironmentVariable('DROPBELL_HTTP_CONCURRENCY', '16'))
+param alwaysReady = json(readEnvironmentVariable('DROPBELL_ALWAYS_READY', '{}'))
+param updateStrategy = readEnvironmentVariable('DROPBELL_UPDATE_STRATEGY', 'RollingUpdate')
+param zoneRedundant = bool(readEnvironmentVariable('DROPBELL_ZONE_REDUNDANT', 'false'))
+param storageSku = readEnvironmentVariable('DROPBELL_STORAGE_SKU', 'Standard_ZRS')
+param corsAllowedOrigins = empty(readEnvironmentVariable('DROPBELL_CORS_ALLOWED_ORIGINS', '')) ? [] : split(readEnvironmentVariable('DROPBELL_CORS_ALLOWED_ORIGINS', ''), ',')
+param publicUrl = readEnvironmentVariable('DROPBELL_PUBLIC_URL', '')
+param privateNetwork = bool(readEnvironmentVariable('DROPBELL_PRIVATE_NETWORK', 'false'))
+param networkAddressPrefix = readEnvironmentVariable('DROPBELL_NETWORK_ADDRESS_PREFIX', '10.80.0.0/22')
+param frontDoor = readEnvironmentVariable('DROPBELL_FRONT_DOOR', 'None')
+param frontDoorRequestsPerMinute = int(readEnvironmentVariable('DROPBELL_FRONT_DOOR_REQUESTS_PER_MINUTE', '3000'))
+param malwareScanning = bool(readEnvironmentVariable('DROPBELL_MALWARE_SCANNING', 'false'))
+param malwareScanningCapGB = int(readEnvironmentVariable('DROPBELL_MALWARE_SCANNING_CAP_GB', '1000'))
+param communicationServices = bool(readEnvironmentVariable('DROPBELL_MAIL', 'false'))
+param communicationDataLocation = readEnvironmentVariable('DROPBELL_MAIL_DATA_LOCATION', 'Europe')
+param traceSampleRatio = readEnvironmentVariable('DROPBELL_TRACE_SAMPLE_RATIO', '0.1')
+param logRetentionDays = int(readEnvironmentVariable('DROPBELL_LOG_RETENTION_DAYS', '90'))
+param logDailyCapGB = readEnvironmentVariable('DROPBELL_LOG_DAILY_CAP_GB', '-1')
+param appSettings = json(readEnvironmentVariable('DROPBELL_APP_SETTINGS', '{}'))
