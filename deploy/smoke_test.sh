@@ -11,7 +11,8 @@ DROPBELL_TOKEN=$(az account get-access-token --scope "$DROPBELL_API_SCOPE_PREFIX
 export DROPBELL_API DROPBELL_TOKEN
 [ -z "${GITHUB_ACTIONS:-}" ] || echo "::add-mask::$DROPBELL_TOKEN"
 
-set -- --release "$(unzip -p "$1" shared/release.txt)" --timeout 900
+release=$(python3 -c 'import sys, zipfile; print(zipfile.ZipFile(sys.argv[1]).read("shared/release.txt").decode().strip())' "$1")
+set -- --release "$release" --timeout 900
 if [ -n "${DROPBELL_SMOKE_TARGET:-}" ]; then
   set -- "$@" --target "$DROPBELL_SMOKE_TARGET" --channel "${DROPBELL_SMOKE_CHANNEL:-webhook}"
 fi
