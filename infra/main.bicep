@@ -135,7 +135,6 @@ var frontDoorTier = privateNetwork && frontDoor == 'Standard'
 var behindFrontDoor = frontDoorTier != 'None'
 
 module identity 'br/public:avm/res/managed-identity/user-assigned-identity:0.6.0' = {
-  name: 'identity'
   params: {
     name: names.identity
     location: location
@@ -145,7 +144,6 @@ module identity 'br/public:avm/res/managed-identity/user-assigned-identity:0.6.0
 }
 
 module monitoring 'modules/monitoring.bicep' = {
-  name: 'monitoring'
   params: {
     workspaceName: names.workspace
     insightsName: names.insights
@@ -157,7 +155,6 @@ module monitoring 'modules/monitoring.bicep' = {
 }
 
 module network 'modules/network.bicep' = if (privateNetwork) {
-  name: 'network'
   params: {
     name: names.network
     location: location
@@ -171,7 +168,6 @@ var endpointSubnetId = privateNetwork ? network!.outputs.endpointSubnetId : ''
 var dnsZoneIds = privateNetwork ? network!.outputs.dnsZoneIds : {}
 
 module hostStorage 'modules/host-storage.bicep' = {
-  name: 'host-storage'
   params: {
     name: names.hostStorage
     location: location
@@ -184,7 +180,6 @@ module hostStorage 'modules/host-storage.bicep' = {
 }
 
 module dataStorage 'modules/data-storage.bicep' = {
-  name: 'data-storage'
   params: {
     name: names.dataStorage
     location: location
@@ -200,7 +195,6 @@ module dataStorage 'modules/data-storage.bicep' = {
 }
 
 module serviceBus 'modules/service-bus.bicep' = {
-  name: 'service-bus'
   params: {
     name: names.serviceBus
     location: location
@@ -213,7 +207,6 @@ module serviceBus 'modules/service-bus.bicep' = {
 }
 
 module eventTopic 'modules/event-topic.bicep' = {
-  name: 'event-topic'
   params: {
     name: names.eventTopic
     location: location
@@ -224,7 +217,6 @@ module eventTopic 'modules/event-topic.bicep' = {
 }
 
 module keyVault 'modules/key-vault.bicep' = {
-  name: 'key-vault'
   params: {
     name: names.vault
     location: location
@@ -236,7 +228,6 @@ module keyVault 'modules/key-vault.bicep' = {
 }
 
 module secretsKey 'modules/secrets-key.bicep' = {
-  name: 'secrets-key'
   params: {
     vaultName: keyVault.outputs.name
     secretName: secretsKeyName
@@ -244,7 +235,6 @@ module secretsKey 'modules/secrets-key.bicep' = {
 }
 
 module mail 'modules/mail.bicep' = if (communicationServices) {
-  name: 'mail'
   params: {
     communicationName: names.communication
     emailName: names.email
@@ -254,7 +244,6 @@ module mail 'modules/mail.bicep' = if (communicationServices) {
 }
 
 module malware 'modules/malware-scanning.bicep' = if (malwareScanning) {
-  name: 'malware-scanning'
   params: {
     storageName: dataStorage.outputs.name
     workspaceId: monitoring.outputs.workspaceId
@@ -263,7 +252,6 @@ module malware 'modules/malware-scanning.bicep' = if (malwareScanning) {
 }
 
 module roles 'modules/roles.bicep' = {
-  name: 'roles'
   params: {
     appPrincipalId: identity.outputs.principalId
     eventTopicPrincipalId: eventTopic.outputs.principalId
@@ -283,7 +271,6 @@ module roles 'modules/roles.bicep' = {
 }
 
 module functionApp 'modules/function-app.bicep' = {
-  name: 'function-app'
   params: {
     name: names.functionApp
     planName: names.plan
@@ -305,7 +292,6 @@ module functionApp 'modules/function-app.bicep' = {
 }
 
 module door 'modules/front-door.bicep' = if (behindFrontDoor) {
-  name: 'front-door'
   params: {
     name: names.frontDoor
     firewallName: names.firewall
@@ -323,7 +309,6 @@ module door 'modules/front-door.bicep' = if (behindFrontDoor) {
 }
 
 module access 'modules/access.bicep' = {
-  name: 'access'
   params: {
     functionAppName: functionApp.outputs.name
     closed: privateNetwork || behindFrontDoor
@@ -335,7 +320,6 @@ var frontDoorUrl = behindFrontDoor ? 'https://${door!.outputs.host}' : ''
 var apiUrl = !empty(publicUrl) ? publicUrl : behindFrontDoor ? frontDoorUrl : 'https://${functionApp.outputs.host}'
 
 module settings 'modules/app-settings.bicep' = {
-  name: 'app-settings'
   params: {
     functionAppName: functionApp.outputs.name
     clientId: identity.outputs.clientId
@@ -360,7 +344,6 @@ module settings 'modules/app-settings.bicep' = {
 }
 
 module workbook 'modules/workbook.bicep' = {
-  name: 'workbook'
   params: {
     displayName: 'Dropbell (${environmentName})'
     location: location
@@ -371,7 +354,6 @@ module workbook 'modules/workbook.bicep' = {
 }
 
 module alerts 'modules/alerts.bicep' = {
-  name: 'alerts'
   params: {
     prefix: 'dropbell-${environmentName}'
     location: location

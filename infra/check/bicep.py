@@ -87,16 +87,17 @@ def infra_files(root: Path) -> Sequence[BicepFile]:
 
 def parse(path: Path) -> BicepFile:
     """Read one file; what is wrong in it is among the result's faults."""
-    return _parse(path, path.read_bytes())
+    root, faults, declarations = _read(path.suffix, path.read_bytes())
+    return BicepFile(path, root, faults, declarations)
 
 
 @lru_cache(maxsize=256)
-def _parse(path: Path, source: bytes) -> BicepFile:
+def _read(suffix: str, source: bytes) -> tuple[Node, Sequence[str], Sequence[Declaration]]:
     readable = _UNKNOWN_STATEMENT.sub(lambda found: b" " * len(found[0]), source)
-    if path.suffix == ".bicepparam":
+    if suffix == ".bicepparam":
         readable = _PARAMETER_VALUE.sub(b"var  ", readable)
     root = Parser(_LANGUAGE).parse(readable).root_node
-    return BicepFile(path, root, list(_faults(root)), list(_declarations(root)))
+    return root, tuple(_faults(root)), tuple(_declarations(root))
 
 
 def walk(node: Node) -> Iterator[Node]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from infra.check.bicep import Kind, literal, members, parse, walk
+from infra.check.bicep import Kind, literal, members, parse, text, walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _SHOWN = re.compile(r"^### `([a-z-]+)\.kql`$.*?^```kusto\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _EXPLAINED = re.compile(r"^### ([a-z-]+)$", re.MULTILINE)
+_ALONE = re.compile(r"^'\$\{prefix\}-([a-z-]+)'$")
 _LOADED = re.compile(r"^\.\./queries/([a-z-]+)\.kql$")
 
 
@@ -60,7 +61,6 @@ def alert_names(root: Path) -> Sequence[str]:
         for each in node.named_children
         if each.type == "object"
     ]
-    single = [literal(each.body["name"]) for each in file.of_kind(Kind.MODULE).values()]
-    return [name for name in names if name] + [
-        name.removeprefix("alert-") for name in single if name and name.startswith("alert-")
-    ]
+    params = [members(each.body.get("params")) for each in file.of_kind(Kind.MODULE).values()]
+    alone = [_ALONE.match(text(each["name"])) for each in params if "alertDescription" in each]
+    return [*filter(None, names), *(found[1] for found in alone if found)]

@@ -55,6 +55,8 @@ def check_modules(root: Path) -> Sequence[str]:
     findings: list[str] = []
     for file in infra_files(root):
         for module in file.of_kind(Kind.MODULE).values():
+            if "name" in module.body:  # Bicep makes one that no other deployment of the resource group has
+                findings.append(f"{file.name}: {module.name}: a name for its deployment")
             if not module.target.startswith("br/"):
                 findings += [f"{file.name}: {module.name}: {fault}" for fault in _module_faults(file, module)]
     return findings

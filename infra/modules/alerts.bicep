@@ -169,7 +169,6 @@ var queryAlerts = [
 ]
 
 module people 'br/public:avm/res/insights/action-group:0.8.0' = {
-  name: 'people'
   params: {
     name: '${prefix}-people'
     groupShortName: 'dropbell'
@@ -187,7 +186,6 @@ module people 'br/public:avm/res/insights/action-group:0.8.0' = {
 
 module onMetrics 'br/public:avm/res/insights/metric-alert:0.4.1' = [
   for alert in metricAlerts: {
-    name: 'alert-${alert.name}'
     params: {
       name: '${prefix}-${alert.name}'
       alertDescription: alert.description
@@ -209,7 +207,6 @@ module onMetrics 'br/public:avm/res/insights/metric-alert:0.4.1' = [
 // Each query gives a row for what is wrong, none when all is well.
 module onQueries 'br/public:avm/res/insights/scheduled-query-rule:0.6.0' = [
   for alert in queryAlerts: {
-    name: 'alert-${alert.name}'
     params: {
       name: '${prefix}-${alert.name}'
       location: location
@@ -242,7 +239,6 @@ module onQueries 'br/public:avm/res/insights/scheduled-query-rule:0.6.0' = [
 ]
 
 module onMalware 'br/public:avm/res/insights/scheduled-query-rule:0.6.0' = if (malwareScanning) {
-  name: 'alert-malware-found'
   params: {
     name: '${prefix}-malware-found'
     location: location

@@ -36,7 +36,6 @@ var browserRule = {
 }
 
 module account 'br/public:avm/res/storage/storage-account:0.33.0' = {
-  name: 'data-storage-account'
   params: {
     name: name
     location: location
@@ -46,9 +45,11 @@ module account 'br/public:avm/res/storage/storage-account:0.33.0' = {
     allowBlobPublicAccess: false
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
-    publicNetworkAccess: private ? 'Disabled' : 'Enabled'
+    // Not 'Disabled', even when private: then the firewall's exception would be worth nothing, through which Event Grid writes
+    // its dead letters. The firewall refuses everybody else.
+    publicNetworkAccess: 'Enabled'
     networkAcls: {
-      bypass: 'AzureServices' // Event Grid writes its dead letters through this
+      bypass: 'AzureServices'
       defaultAction: private ? 'Deny' : 'Allow'
     }
     blobServices: {

@@ -7,7 +7,6 @@ param storageAccountId string
 param workspaceId string
 
 module topic 'br/public:avm/res/event-grid/system-topic:0.7.0' = {
-  name: 'topic'
   params: {
     name: name
     location: location

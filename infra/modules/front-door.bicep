@@ -59,7 +59,6 @@ var managedRuleSets = [
 ]
 
 module firewall 'br/public:avm/res/network/front-door-web-application-firewall-policy:0.3.3' = {
-  name: 'firewall'
   params: {
     name: firewallName
     tags: tags
@@ -80,7 +79,6 @@ module firewall 'br/public:avm/res/network/front-door-web-application-firewall-p
 }
 
 module profile 'br/public:avm/res/cdn/profile:0.20.0' = {
-  name: 'profile'
   params: {
     name: name
     location: 'global'
@@ -185,7 +183,6 @@ output frontDoorId string = frontDoorId.outputs.frontDoorId
 
 // The id that Front Door puts on each request: known once the profile is there.
 module frontDoorId 'front-door-id.bicep' = {
-  name: 'front-door-id'
   params: {
     profileName: profile.outputs.name
   }

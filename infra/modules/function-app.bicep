@@ -23,7 +23,6 @@ var readyGroups = [
 ]
 
 module plan 'br/public:avm/res/web/serverfarm:0.7.0' = {
-  name: 'plan'
   params: {
     name: planName
     location: location
@@ -37,7 +36,6 @@ module plan 'br/public:avm/res/web/serverfarm:0.7.0' = {
 }
 
 module app 'br/public:avm/res/web/site:0.24.0' = {
-  name: 'app'
   params: {
     name: name
     location: location

@@ -23,7 +23,6 @@ var endpoints = [
 ]
 
 module account 'br/public:avm/res/storage/storage-account:0.33.0' = {
-  name: 'host-storage-account'
   params: {
     name: name
     location: location

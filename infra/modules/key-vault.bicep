@@ -10,7 +10,6 @@ param dnsZoneIds object
 var private = !empty(endpointSubnetId)
 
 module vault 'br/public:avm/res/key-vault/vault:0.14.0' = {
-  name: 'vault'
   params: {
     name: name
     location: location

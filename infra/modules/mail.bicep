@@ -6,7 +6,6 @@ param dataLocation string
 param tags object
 
 module email 'br/public:avm/res/communication/email-service:0.4.5' = {
-  name: 'email'
   params: {
     name: emailName
     tags: tags
@@ -23,7 +22,6 @@ module email 'br/public:avm/res/communication/email-service:0.4.5' = {
 }
 
 module communication 'br/public:avm/res/communication/communication-service:0.5.0' = {
-  name: 'communication'
   params: {
     name: communicationName
     tags: tags

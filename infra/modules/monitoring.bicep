@@ -8,7 +8,6 @@ param retentionDays int
 param dailyCapGB string
 
 module workspace 'br/public:avm/res/operational-insights/workspace:0.16.1' = {
-  name: 'workspace'
   params: {
     name: workspaceName
     location: location
@@ -25,7 +24,6 @@ module workspace 'br/public:avm/res/operational-insights/workspace:0.16.1' = {
 }
 
 module insights 'br/public:avm/res/insights/component:0.8.0' = {
-  name: 'insights'
   params: {
     name: insightsName
     location: location

@@ -16,7 +16,6 @@ var zones = [
 ]
 
 module nat 'br/public:avm/res/network/nat-gateway:2.1.0' = {
-  name: 'nat'
   params: {
     name: 'ng-${name}'
     location: location
@@ -30,7 +29,6 @@ module nat 'br/public:avm/res/network/nat-gateway:2.1.0' = {
 }
 
 module network 'br/public:avm/res/network/virtual-network:0.10.1' = {
-  name: 'network'
   params: {
     name: name
     location: location
@@ -57,7 +55,6 @@ module network 'br/public:avm/res/network/virtual-network:0.10.1' = {
 
 module dnsZones 'br/public:avm/res/network/private-dns-zone:0.8.1' = [
   for zone in zones: {
-    name: 'zone-${zone.key}'
     params: {
       name: zone.name
       tags: tags

@@ -13,7 +13,6 @@ var premium = tier == 'Premium'
 var private = !empty(endpointSubnetId)
 
 module namespace 'br/public:avm/res/service-bus/namespace:0.17.0' = {
-  name: 'namespace'
   params: {
     name: name
     location: location

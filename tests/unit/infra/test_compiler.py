@@ -45,11 +45,13 @@ def test_every_template_is_built_and_linted(tmp_path: Path) -> None:
     ]
 
 
-def test_an_error_or_warning_is_a_finding(tmp_path: Path) -> None:
-    said = "events.bicep(3,7) : Warning BCP081: no types"
-    project = a_project(tmp_path, events=said, entra="Error without a place")
+def test_an_error_is_a_finding_and_a_warning_is_none(tmp_path: Path) -> None:
+    said = "events.bicep(3,7) : Error BCP057: no such name"
+    warned = "main.bicep(3,7) : Warning BCP081: no types"
+    project = a_project(tmp_path, events=said, entra="Error without a place", main=warned)
 
     findings = check_compiled(project, [sys.executable, str(project / "compiler.py")])
 
     assert f"build events.bicep: {said}" in findings
     assert any(finding.startswith("lint entra.bicep: exit code 1") for finding in findings)
+    assert not any("main.bicep" in finding for finding in findings)

@@ -53,7 +53,7 @@ def test_the_application_and_nothing_else_is_deployed(project: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "finding"),
     [
-        ("azure.yaml", "lets azure.yaml into the package"),
+        ("notes.yaml", "lets notes.yaml into the package"),
         ("secrets/key.pem", "lets secrets into the package"),
         ("shared/notes.docx", "a file of a strange kind: shared/notes.docx"),
     ],
