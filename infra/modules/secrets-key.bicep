@@ -3,7 +3,7 @@
 // A value that newGuid() gives exists only as the default of a parameter, so two such parameters are here, marked secure: no
 // deployment history or log shows them, and no other template passes them. Each GUID holds 122 random bits (RFC 9562 §5.4).
 // Hexadecimal digits are base64 digits too, so 42 of them and "A=" are the base64 of 32 bytes with some 160 random bits in them.
-// Whoever wants 256 puts a secret of this name into the vault before the first deployment (openssl rand -base64 32).
+// Whoever wants 256 replaces the secret (openssl rand -base64 32) before the first subscription is made.
 
 param vaultName string
 param secretName string
