@@ -35,7 +35,7 @@ def open_connection(context: Context) -> Connection:
         raise InputError("Say where the service is: --api URL or DROPBELL_API.")
     return Connection(
         settings.api,
-        _sign_in(context),
+        sign_in(context),
         settings.ca_file,
         owner=Owner.parse(context.owner) if context.owner else None,
         trust_env=context.options.trust_env,
@@ -117,7 +117,8 @@ def person_sign_in(
     return DeviceCodeSignIn(*issuer_and_client, show_code, token_cache=token_cache, trust_env=trust_env)
 
 
-def _sign_in(context: Context) -> SignIn:
+def sign_in(context: Context) -> SignIn:
+    """As whom the command acts; raises as ``service_sign_in`` and ``person_sign_in`` do."""
     if context.token:
         from dropbell.sign_in import FixedToken
 

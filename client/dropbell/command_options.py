@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from dropbell import commands, file_commands, share_commands
+from dropbell import commands, file_commands, share_commands, smoke_command
 from dropbell.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     command("whoami", commands.who_am_i)
     command("logout", commands.log_out)
+    command("token", commands.token)
     _add_put_options(command("put", file_commands.put))
     _add_ls_options(command("ls", file_commands.list_files))
     show = command("show", file_commands.show)
@@ -77,6 +78,7 @@ def option_parser() -> argparse.ArgumentParser:
     )
     subscription = command("subscription", commands.subscription)
     subscription.add_argument("id", metavar="ID", help="the subscription's id")
+    _add_smoke_options(command("smoke", smoke_command.smoke))
     return parser
 
 
@@ -127,6 +129,15 @@ def _add_edit_options(edit: argparse.ArgumentParser) -> None:
         "--remove-label", action="append", default=[], dest="removed_labels", metavar="K", help="may repeat"
     )
     edit.add_argument("--expires-at", metavar="TIME", help="a time, 7d from now, or never")
+
+
+def _add_smoke_options(smoke: argparse.ArgumentParser) -> None:
+    smoke.add_argument("--target", help="who is to be told; without it, nobody, and no delivery is tried")
+    smoke.add_argument("--channel", choices=("webhook", "chat"), default="webhook", help="what TARGET is")
+    smoke.add_argument("--release", metavar="COMMIT", help="wait until the service says that it is this one")
+    smoke.add_argument(
+        "--timeout", type=_count, default=300, metavar="SECONDS", help="give up after so long (300)"
+    )
 
 
 def _count(text: str) -> int:

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dropbell.command_access import open_connection, person_sign_in, service_sign_in, service_variable
+from dropbell.command_access import (
+    open_connection,
+    person_sign_in,
+    service_sign_in,
+    service_variable,
+    sign_in,
+)
 from dropbell.errors import InputError, NotSignedInError
 
 if TYPE_CHECKING:
@@ -68,8 +74,8 @@ def log_in(context: Context) -> Iterator[Result]:
         )
     if variable := "DROPBELL_TOKEN" if context.token else service_variable(context.environment):
         context.tell(f"{variable} is set: while it is, other commands use that and not this sign-in.")
-    sign_in = person_sign_in(context, browser=context.options.browser, warn=context.tell)
-    account = sign_in.log_in()
+    person = person_sign_in(context, browser=context.options.browser, warn=context.tell)
+    account = person.log_in()
     ca_file = str(Path(settings.ca_file).absolute()) if settings.ca_file else None
     save_settings(context.directory, replace(settings, ca_file=ca_file))
     yield Result(_account_json(account), f"Signed in as {account.username}.")
@@ -104,6 +110,12 @@ def log_out(context: Context) -> Iterator[Result]:
     forget_tokens(context.directory)
     forget_settings(context.directory)
     yield Result({"signed_in": False}, "Signed out on this machine.")
+
+
+def token(context: Context) -> Iterator[Result]:
+    """Print an access token, for other programs such as curl."""
+    found = sign_in(context).access_token()
+    yield Result({"access_token": found}, found)
 
 
 def subscribe(context: Context) -> Iterator[Result]:

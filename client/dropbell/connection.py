@@ -156,6 +156,24 @@ class Connection:
                 return
             asked["cursor"] = cursor
 
+    def health(self) -> Fields:
+        """Ask the service whether it and what it needs can be used; no token is needed or sent.
+
+        Raises:
+            ConnectionFailedError: The service was not reached.
+            ProblemError: It cannot be used now; the detail names what does not answer.
+            UnexpectedAnswerError: The answer is not that of a Dropbell.
+        """
+        url = self.api_url.removesuffix("/v1") + "/health"
+        try:
+            with self.session_without_token() as session:
+                answer = session.get(url, params={"deep": "1"}, allow_redirects=False)
+        except requests.RequestException as error:
+            raise connection_failed(error, self.api_url) from error
+        if not answer.ok or answer.is_redirect:
+            raise _problem(answer)
+        return Fields(decoded(answer), "health")
+
     def session_without_token(self) -> requests.Session:
         """Open a session for other servers, such as the storage: neither token nor owner goes there."""
         return self._open_session()

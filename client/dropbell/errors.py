@@ -8,7 +8,8 @@
     ├── ConnectionFailedError   the service or the issuer was not reached, or its answer did not arrive whole
     ├── ProblemError            the service refused (RFC 9457)
     ├── UnexpectedAnswerError   the answer is not one that Dropbell gives
-    └── DamagedContentError     bytes differ between here and there (SHA-256)
+    ├── DamagedContentError     bytes differ between here and there (SHA-256)
+    └── NotWorkingError         the service answers, but does not do what it is for (``smoke``)
 
 Errors of the HTTP and sign-in libraries are translated where they enter: in ``transport`` and ``issuer``.
 """
@@ -47,6 +48,10 @@ class UnexpectedAnswerError(DropbellError):
 
 class DamagedContentError(DropbellError):
     """The bytes that arrived are not those that were sent: their SHA-256 differs."""
+
+
+class NotWorkingError(DropbellError):
+    """The service answers, but does not do what it is for."""
 
 
 class ProblemError(DropbellError):

@@ -12,6 +12,7 @@ from dropbell.errors import (
     DropbellError,
     InputError,
     NotSignedInError,
+    NotWorkingError,
     ProblemError,
     UnexpectedAnswerError,
 )
@@ -41,6 +42,7 @@ class ExitCode(IntEnum):
 EXIT_CODES: Mapping[type[DropbellError], ExitCode] = {
     ProblemError: ExitCode.REFUSED,
     UnexpectedAnswerError: ExitCode.REFUSED,
+    NotWorkingError: ExitCode.REFUSED,
     InputError: ExitCode.USAGE,
     NotSignedInError: ExitCode.NOT_SIGNED_IN,
     ConnectionFailedError: ExitCode.NOT_REACHABLE,

@@ -63,3 +63,8 @@ def show(connection: Connection, subscription_id: str) -> Subscription:
     """Look at one subscription, without its secret; raises as ``Connection.request`` does."""
     path = f"/subscriptions/{checked_id(subscription_id, 'subscription')}"
     return Subscription.from_json(decoded(connection.request("GET", path)))
+
+
+def unsubscribe(connection: Connection, subscription_id: str) -> None:
+    """End and forget a subscription; raises as ``Connection.request`` does."""
+    connection.request("DELETE", f"/subscriptions/{checked_id(subscription_id, 'subscription')}")

@@ -182,7 +182,7 @@ class Http(Notifications):
     @cached_property
     def health(self) -> Health:
         """The health route. Only its deep checks build and ask the real services."""
-        from shared.web.health import Health
+        from shared.web.health import Health, release
 
         async def blobs() -> None:
             await self._azure_blobs.check()
@@ -194,7 +194,7 @@ class Http(Notifications):
             await self._service_bus_queue.check()
 
         checks = {"blobs": blobs, "tables": tables, "queue": queue}
-        return Health(checks, self.clock)
+        return Health(checks, self.clock, release())
 
     @cached_property
     def _works(self) -> Mapping[str, Callable[[], Work]]:

@@ -6,12 +6,13 @@ import base64
 import json
 import secrets
 import uuid
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shared.files.name import from_metadata, to_metadata
+from shared.ledger.newer import newer
 from shared.ports import BlobProperties, Entity, Value
 from shared.telemetry.trace_context import TraceContext
 
@@ -132,6 +133,8 @@ class File:
     """Why it was rejected: an error code and a sentence."""
     revision: int = 0
     """How often somebody has changed what people can change; progress of deliveries does not count."""
+    newer: Mapping[str, Value] = field(default_factory=dict)
+    """What only a newer version knows; kept as it is."""
     etag: str = ""
     """The row's ETag; empty until it was written."""
 
@@ -156,11 +159,13 @@ class File:
 
 
 _OPTIONAL_INSTANTS = ("announced_at", "settled_at", "expires_at", "deleted_at")
+_KNOWN = frozenset(each.name for each in fields(File))
 
 
 def to_entity(file: File) -> Entity:
     """The catalogue row."""
     values: dict[str, Value] = {
+        **file.newer,
         "id": file.id,
         "name": file.name,
         "content_type": file.content_type,
@@ -215,6 +220,7 @@ def from_entity(entity: Entity) -> File:
         reason=str(values["reason"]) if "reason" in values else None,
         revision=int(str(values.get("revision", 0))),
         tenant=str(values.get("tenant", "")),
+        newer=newer(entity, _KNOWN),
         etag=entity.etag,
     )
 

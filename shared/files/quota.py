@@ -7,7 +7,7 @@ where a limit is set: without one, uploads of one owner do not wait for each oth
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
@@ -20,17 +20,19 @@ from shared.errors import (
 )
 from shared.files import file as files
 from shared.files import upload as uploads
+from shared.ledger.newer import newer
 from shared.ledger.ranges import rows
 from shared.ports import Entity, Insert, Replace
 from shared.telemetry.events import Event, record
 from shared.telemetry.measurements import Metric, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from shared.ports import Change, TableStore
+    from shared.ports import Change, TableStore, Value
 
 ROW_KEY = "quota|"
+_KNOWN = ("bytes", "files")
 MAX_TRIES = 20
 """Races for one owner's count that are fought in one go; processes race, requests of a process queue."""
 
@@ -49,6 +51,8 @@ class _Usage:
     files: int
     etag: str = ""
     """Empty while there is no row."""
+    newer: Mapping[str, Value] = field(default_factory=dict)
+    """What only a newer version knows; kept as it is."""
 
 
 class Quota:
@@ -95,7 +99,9 @@ class Quota:
         )
 
     def _counted(self, usage: _Usage, bytes_delta: int, files_delta: int) -> _Usage:
-        after = _Usage(max(0, usage.bytes + bytes_delta), max(0, usage.files + files_delta), usage.etag)
+        after = replace(
+            usage, bytes=max(0, usage.bytes + bytes_delta), files=max(0, usage.files + files_delta)
+        )
         policy = self._policy
         if policy.max_bytes is not None and bytes_delta > 0 and after.bytes > policy.max_bytes:
             raise _exceeded(f"{policy.max_bytes} bytes of files; {usage.bytes} are taken")
@@ -107,7 +113,8 @@ class Quota:
         entity = await self._tables.get(owner, ROW_KEY)
         if entity is None:
             return await self._counted_from_rows(owner)
-        return _Usage(int(str(entity.values["bytes"])), int(str(entity.values["files"])), entity.etag)
+        bytes_taken, files_taken = (int(str(entity.values[name])) for name in _KNOWN)
+        return _Usage(bytes_taken, files_taken, entity.etag, newer(entity, _KNOWN))
 
     async def _counted_from_rows(self, owner: str) -> _Usage:
         bytes_taken = files_taken = 0
@@ -126,7 +133,8 @@ class Quota:
 
     @staticmethod
     def _row(owner: str, usage: _Usage) -> Change:
-        entity = Entity(owner, ROW_KEY, {"bytes": usage.bytes, "files": usage.files}, usage.etag)
+        values = {**usage.newer, "bytes": usage.bytes, "files": usage.files}
+        entity = Entity(owner, ROW_KEY, values, usage.etag)
         return Replace(entity) if usage.etag else Insert(entity)
 
 

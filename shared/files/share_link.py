@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 import secrets
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from shared.errors import EntityChangedError, EntityMissingError, GoneError, NotFoundError, TooManyError
 from shared.files.catalogue import check_expiry
 from shared.ledger import conditional
+from shared.ledger.newer import newer
 from shared.ledger.ranges import rows
 from shared.ports import MAX_TRANSACTION_CHANGES, Delete, Entity, Insert, Value
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from shared.files.catalogue import Catalogue
     from shared.files.file import File
@@ -48,11 +49,16 @@ class ShareLink:
     created_at: datetime
     expires_at: datetime
     revoked_at: datetime | None = None
+    newer: Mapping[str, Value] = field(default_factory=dict)
+    """What only a newer version knows; kept as it is."""
     etag: str = ""
 
     def holds(self, now: datetime) -> bool:
         """Whether the file can be read by it."""
         return self.revoked_at is None and now < self.expires_at
+
+
+_KNOWN = frozenset(each.name for each in fields(ShareLink))
 
 
 def row_key(file_id: str, link_id: str) -> str:
@@ -68,6 +74,7 @@ def row_keys_of_file(file_id: str) -> tuple[str, str]:
 def to_entity(link: ShareLink) -> Entity:
     """The row of a link."""
     values: dict[str, Value] = {
+        **link.newer,
         "id": link.id,
         "file_id": link.file_id,
         "created_at": link.created_at,
@@ -89,6 +96,7 @@ def from_entity(entity: Entity) -> ShareLink:
         created_at=_instant(values["created_at"]),
         expires_at=_instant(values["expires_at"]),
         revoked_at=None if revoked_at is None else _instant(revoked_at),
+        newer=newer(entity, _KNOWN),
         etag=entity.etag,
     )
 

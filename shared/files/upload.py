@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shared.files.file import blob_name, incoming_blob_name, newest_first
+from shared.ledger.newer import newer
 from shared.ports import Entity, Value
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Upload:
     claimed_until: datetime | None = None
     """Until then somebody is reading it before it is published."""
     reason: str | None = None
+    newer: Mapping[str, Value] = field(default_factory=dict)
+    """What only a newer version knows; kept as it is."""
     etag: str = ""
 
     @property
@@ -154,11 +157,12 @@ _PLAIN = (
     *("offset_bytes", "epoch", "writing", "all_or_nothing", "blocks", "partial", "client_metadata"),
     *("charged_bytes", "tenant", "joined_by"),
 )
+_KNOWN = frozenset(each.name for each in fields(Upload))
 
 
 def to_entity(upload: Upload) -> Entity:
     """The row of an upload."""
-    values: dict[str, Value] = {name: getattr(upload, name) for name in _PLAIN}
+    values: dict[str, Value] = {**upload.newer} | {name: getattr(upload, name) for name in _PLAIN}
     values |= {name: value for name in _OPTIONAL if (value := getattr(upload, name)) is not None}
     values |= {"kind": upload.kind.value, "status": upload.status.value, "parts": ",".join(upload.parts)}
     return Entity(upload.owner, row_key(upload.id), values, upload.etag)
@@ -173,6 +177,7 @@ def from_entity(entity: Entity) -> Upload:
         kind=UploadKind(str(values["kind"])),
         status=UploadStatus(str(values["status"])),
         parts=tuple(filter(None, str(values["parts"]).split(","))),
+        newer=newer(entity, _KNOWN),
         etag=entity.etag,
         **{"length_bytes": None, **known},  # type: ignore[arg-type]  # the row holds what to_entity wrote
     )

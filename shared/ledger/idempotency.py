@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from shared.errors import (
     UnprocessableError,
 )
 from shared.ledger import conditional
+from shared.ledger.newer import newer
 from shared.ports import Delete, Entity, Insert, Replace
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class KeyedRequest:
     """Known when done."""
     answer: str | None = None
     """The body that was answered; None when the process died before it was written down."""
+    newer: Mapping[str, Value] = field(default_factory=dict)
+    """What only a newer version knows; kept as it is."""
     etag: str = ""
 
     def moved_to(self, status: RequestStatus) -> KeyedRequest:
@@ -327,9 +330,13 @@ def row_key(id_: str) -> str:
     return f"{KIND}|{id_}"
 
 
+_KNOWN = frozenset(each.name for each in (*fields(KeyedRequest), *fields(Content)))
+
+
 def to_entity(request: KeyedRequest) -> Entity:
     """The row."""
     values: dict[str, Value] = {
+        **request.newer,
         "id": request.id,
         "status": request.status.value,
         "epoch": request.epoch,
@@ -367,5 +374,6 @@ def from_entity(entity: Entity) -> KeyedRequest:
         if status is RequestStatus.DONE
         else None,
         answer=str(values["answer"]) if "answer" in values else None,
+        newer=newer(entity, _KNOWN),
         etag=entity.etag,
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
 from shared.files.events import EventType
 from shared.files.file import newest_first
+from shared.ledger.newer import newer
 from shared.ports import Entity, Value
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ class Delivery:
     """Since when the attempt that is due has been waiting for a failing target."""
     subscription_owner: str = ""
     """The partition of the subscription; empty when it is the delivery's own."""
+    newer: Mapping[str, Value] = field(default_factory=dict)
+    """What only a newer version knows; kept as it is."""
     etag: str = ""
 
     @property
@@ -267,9 +270,13 @@ def _take_over(
     return replace(claimed, attempt=delivery.attempt + 1), Turn.SEND
 
 
+_KNOWN = frozenset(each.name for each in fields(Delivery))
+
+
 def to_entity(delivery: Delivery) -> Entity:
     """The delivery's row."""
     values: dict[str, Value | None] = {
+        **delivery.newer,
         "id": delivery.id,
         "file_id": delivery.file_id,
         "subscription_id": delivery.subscription_id,
@@ -324,6 +331,7 @@ def from_entity(entity: Entity) -> Delivery:
         redriven_by=str(values["redriven_by"]) if "redriven_by" in values else None,
         held_since=_instant(values, "held_since"),
         subscription_owner=str(values.get("subscription_owner", "")),
+        newer=newer(entity, _KNOWN),
         etag=entity.etag,
     )
 

@@ -76,9 +76,9 @@ def _checked_file_id(file_id: str) -> str:
 
 
 class DeliveryMessage(BaseModel):
-    """One attempt of one delivery, on the queue. Readers ignore fields they do not know."""
+    """One attempt of one delivery, on the queue. Fields of a newer version go on into the next message."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     schema_version: Literal[1] = SCHEMA_VERSION
     owner: str

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from shared.files.events import EventType
+from shared.ledger.newer import newer
 from shared.ports import Entity, Value
 
 if TYPE_CHECKING:
@@ -87,6 +88,8 @@ class Subscription:
     status_reason: str | None = None
     is_tenant_wide: bool = False
     """It is told of the files of everybody in the tenant."""
+    newer: Mapping[str, Value] = field(default_factory=dict)
+    """What only a newer version knows; kept as it is."""
     etag: str = ""
 
     def wants(self, event_type: EventType) -> bool:
@@ -104,6 +107,10 @@ class Subscription:
         if status not in TRANSITIONS[self.status]:
             raise ValueError(f"a subscription cannot go from {self.status} to {status}")
         return replace(self, status=status, updated_at=now, status_reason=reason)
+
+
+_SEALED_SECRET = "sealed_secret"  # noqa: S105 - the name of a property of the first version's rows
+_KNOWN = frozenset({_SEALED_SECRET, *(each.name for each in fields(Subscription))})
 
 
 def new_subscription_id() -> str:
@@ -124,6 +131,7 @@ def row_key(subscription_id: str) -> str:
 def to_entity(subscription: Subscription) -> Entity:
     """The subscription's row."""
     values: dict[str, Value] = {
+        **subscription.newer,
         "id": subscription.id,
         "channel": subscription.channel.value,
         "target": subscription.target,
@@ -163,13 +171,14 @@ def from_entity(entity: Entity) -> Subscription:
         filter=str(values["filter"]) if "filter" in values else None,
         status_reason=str(values["status_reason"]) if "status_reason" in values else None,
         is_tenant_wide=bool(values.get("is_tenant_wide", False)),
+        newer=newer(entity, _KNOWN),
         etag=entity.etag,
     )
 
 
 def _secrets(values: Mapping[str, Value]) -> tuple[SealedSecret, ...]:
     if "secrets" not in values:  # a row of the first version
-        return (SealedSecret(str(values["sealed_secret"])),)
+        return (SealedSecret(str(values[_SEALED_SECRET])),)
     return tuple(
         SealedSecret(
             each["sealed"], datetime.fromisoformat(each["retires_at"]) if each["retires_at"] else None

@@ -8,11 +8,12 @@ given up. Nothing is written for a target that is well.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING
 
+from shared.ledger.newer import newer
 from shared.ports import Entity, Value
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ class TargetHealth:
     """The end of the wait (open), of the probe's lease (half_open), of the ramp after a recovery (closed)."""
     failing_since: datetime | None = None
     """The first failure without a success since."""
+    newer: Mapping[str, Value] = field(default_factory=dict)
+    """What only a newer version knows; kept as it is."""
     etag: str = ""
 
     def is_given_up(self, now: datetime, policy: HealthPolicy) -> bool:
@@ -290,11 +293,13 @@ def row_key(channel: ChannelKind, target: str) -> str:
 
 
 _OPTIONAL_INSTANTS = ("changed_at", "until", "failing_since")
+_KNOWN = frozenset(each.name for each in fields(TargetHealth))
 
 
 def to_entity(health: TargetHealth) -> Entity:
     """The target's row."""
     values: dict[str, Value] = {
+        **health.newer,
         "circuit": health.circuit.value,
         "failures": health.failures,
         "trips": health.trips,
@@ -316,6 +321,7 @@ def from_entity(entity: Entity) -> TargetHealth:
         failures=int(str(values["failures"])),
         trips=int(str(values["trips"])),
         **{name: _instant(values[name]) for name in _OPTIONAL_INSTANTS if name in values},
+        newer=newer(entity, _KNOWN),
         etag=entity.etag,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse
@@ -21,17 +22,31 @@ if TYPE_CHECKING:
 
     from shared.ports import Clock
 
+RELEASE_FILE = Path(__file__).parent.parent / "release.txt"
 CHECK_TIMEOUT_SECONDS = 5
 KEPT_SECONDS = 5
 """A deep answer serves for this long, so that nobody can use the route to load storage."""
 
 
+def release(file: Path = RELEASE_FILE) -> str | None:
+    """The commit that the package was made of: ``git archive`` writes it into the file (gitattributes(5)).
+
+    None for a working copy, and for a package that was made in another way.
+    """
+    text = file.read_text().strip()
+    return None if text.startswith("$") else text or None
+
+
 class Health:
     """Says whether the process can serve, and with ``?deep=1`` whether what it needs answers."""
 
-    def __init__(self, checks: Mapping[str, Callable[[], Awaitable[None]]], clock: Clock) -> None:
+    def __init__(
+        self, checks: Mapping[str, Callable[[], Awaitable[None]]], clock: Clock, release: str | None = None
+    ) -> None:
+        """Take the deep checks; ``release`` is what a deep answer names as the version at work."""
         self._checks = checks
         self._clock = clock
+        self._release = release
         self._kept: tuple[float, Mapping[str, str]] | None = None
         self._turn = asyncio.Lock()
 
@@ -42,7 +57,8 @@ class Health:
         results = await self._results() if deep else {}
         response: Response
         if all(result == "ok" for result in results.values()):
-            response = JSONResponse({"status": "ok", **({"checks": dict(results)} if deep else {})})
+            told = {"checks": dict(results), **({"release": self._release} if self._release else {})}
+            response = JSONResponse({"status": "ok", **(told if deep else {})})
         else:
             failed = ", ".join(name for name, result in results.items() if result != "ok")
             response = problem_response(

@@ -80,6 +80,8 @@ class HealthBody(BaseModel):
     """`ok`, always."""
     checks: dict[str, str] = Field(default_factory=dict)
     """With `deep=1`: what each service answered."""
+    release: str | None = None
+    """With `deep=1`: the commit that the running package was made of, where that is known."""
 
 
 class ProblemPage(BaseModel):

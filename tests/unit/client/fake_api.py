@@ -31,6 +31,8 @@ SUBSCRIPTION = {
     "status": "active",
 }
 
+HEALTH = {"status": "ok", "checks": {"queue": "ok"}, "release": "c0ffee1234"}
+
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -73,6 +75,8 @@ class FakeApi:
             return await scripted(request)
         if self.next_answers:
             return await self.next_answers.popleft()(request)
+        if request.path == "/api/health":
+            return web.json_response(HEALTH)
         accepts = self.accepts or self.tokens.__contains__
         if not accepts(bearer_token(request)):
             return problem(401, "Not signed in", "The token is not valid.")
@@ -82,7 +86,11 @@ class FakeApi:
                 request.method, request.path, request.query_string, dict(request.headers), body, peer(request)
             )
         )
-        match request.method, request.path.removeprefix("/api/v1"):
+        return self.answer(request, request.path.removeprefix("/api/v1"), body)
+
+    def answer(self, request: web.Request, path: str, body: bytes) -> web.StreamResponse:
+        """The contract's own."""
+        match request.method, path:
             case "POST", "/files":
                 return web.json_response(stored_file(request, body), status=201)
             case "GET", path if path == f"/files/{FILE_ID}":
@@ -94,8 +102,10 @@ class FakeApi:
                 return web.json_response(made, status=201)
             case "GET", "/subscriptions/sub-1":
                 return web.json_response(SUBSCRIPTION)
+            case "DELETE", path if path in {"/subscriptions/sub-1", f"/files/{FILE_ID}"}:
+                return web.Response(status=204)
         for part in (self.catalogue, self.uploads, self.direct):
-            if (answer := part.answer(request, request.path.removeprefix("/api/v1"), body)) is not None:
+            if (answer := part.answer(request, path, body)) is not None:
                 return answer
         return problem(404, "Not found", "There is no such file.")
 

@@ -356,3 +356,12 @@ def test_a_command_imports_only_what_it_needs(environment: dict[str, str]) -> No
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "0"
+
+
+def test_a_token_is_printed_for_other_programs(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    environment = {"DROPBELL_CONFIG_DIR": str(tmp_path)}
+
+    assert main(["token"], environment | {"DROPBELL_TOKEN": "a.b.c"}) == ExitCode.OK
+    assert capsys.readouterr().out == "a.b.c\n"
+    assert main(["token"], environment) == ExitCode.NOT_SIGNED_IN
+    assert capsys.readouterr().out == ""

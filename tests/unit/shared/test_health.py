@@ -7,11 +7,12 @@ import pytest
 
 from shared.adapters.memory import MemoryClock
 from shared.errors import UnavailableError
-from shared.web.health import KEPT_SECONDS, Health
+from shared.web.health import KEPT_SECONDS, Health, release
 from tests.unit.shared.asgi import body_of, request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
 
 class Service:
@@ -91,3 +92,24 @@ async def test_many_at_once_ask_once() -> None:
     answers = await asyncio.gather(*(place.health.answer(request(query="deep=1")) for _ in range(5)))
     assert [answer.status_code for answer in answers] == [200] * 5
     assert place.asked == 2
+
+
+async def test_a_deep_answer_names_the_release_at_work() -> None:
+    health = Health({}, MemoryClock(), "c0ffee")
+
+    assert body_of(await health.answer(request(query="deep=1"))) == {
+        "status": "ok",
+        "checks": {},
+        "release": "c0ffee",
+    }
+    assert body_of(await health.answer(request())) == {"status": "ok"}
+
+
+@pytest.mark.parametrize(("text", "told"), [("c0ffee\n", "c0ffee"), ("$Format:%H$\n", None), ("\n", None)])
+def test_only_a_package_of_a_commit_has_a_release(tmp_path: Path, text: str, told: str | None) -> None:
+    (tmp_path / "release.txt").write_text(text)
+    assert release(tmp_path / "release.txt") == told
+
+
+def test_a_working_copy_has_none() -> None:
+    assert release() is None

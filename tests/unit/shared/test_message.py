@@ -78,13 +78,15 @@ def test_ids_differ_by_attempt_and_by_look_and_by_nothing_else() -> None:
     )
 
 
-def test_fields_of_a_later_version_are_ignored() -> None:
+def test_fields_of_a_later_version_travel_on() -> None:
     body = json.loads(sample.message().to_queue().body)
     body["priority"] = "high"
     body["event"]["partitionkey"] = "later"
     read = DeliveryMessage.from_queue(json.dumps(body).encode())
-    assert read.model_copy(update={"event": sample.message().event}) == sample.message()
+    assert (read.delivery_id, read.attempt) == (sample.message().delivery_id, 1)
     assert json.loads(read.event.model_dump_json())["partitionkey"] == "later"
+    for following in (read, read.for_attempt(2), read.for_look(), read.for_another_time()):
+        assert json.loads(following.to_queue().body)["priority"] == "high"
 
 
 def body_with(**changes: object) -> bytes:
