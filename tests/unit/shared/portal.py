@@ -42,8 +42,9 @@ class Portal:
         self.queue = MemoryQueue()
         self.sender = MemorySender()
         self.issuer = forge.FakeIssuer()
+        self.clock = MemoryClock(forge.NOW)
         own = {
-            "clock": MemoryClock(forge.NOW),
+            "clock": self.clock,
             "blobs": self.blobs,
             "tables": self.tables,
             "queue": self.queue,
