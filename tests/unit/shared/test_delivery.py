@@ -83,7 +83,7 @@ async def test_a_failed_attempt_is_scheduled_again(
     [
         ("15", 15, 16.5),
         ("1", 10, 11),
-        ("9999", 20, 22),
+        ("9999", 20, 20),
         ("Sun, 01 Mar 2026 12:00:18 GMT", 18, 19.8),
         ("soon", 10, 11),
     ],
