@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from shared.adapters.target_names import TargetNames
 from shared.errors import TargetFailedError, TargetNotAllowedError, UnavailableError
 from shared.notifications.channels.target_policy import is_public_address
 from shared.ports import ANSWER_START_BYTES, HttpAnswer
@@ -86,8 +87,8 @@ class GuardedHttp:
     ) -> None:
         """Take the policy.
 
-        ``resolver`` turns names into addresses (default: the system's); ``tls`` says which certificates are
-        believed (default: those that the system trusts, for the name in the URL).
+        ``resolver`` turns names into addresses (default: ``TargetNames``); ``tls`` says which certificates
+        are believed (default: those that the system trusts, for the name in the URL).
         """
         self._policy = policy
         self._resolver = resolver
@@ -121,8 +122,12 @@ class GuardedHttp:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+        if self._resolver is not None:
+            await self._resolver.close()
+            self._resolver = None
 
     def _session(self, *, guarded: bool) -> aiohttp.ClientSession:
+        self._resolver = self._resolver or TargetNames()
         if guarded not in self._sessions:
             self._sessions[guarded] = aiohttp.ClientSession(
                 trust_env=False,
