@@ -112,6 +112,8 @@ class GuardedHttp:
                 return HttpAnswer(answer.status, answer.headers.get("Retry-After"), start)
         except TimeoutError as error:
             raise TargetFailedError(f"the target did not answer within {timeout_seconds:g} s") from error
+        except aiohttp.InvalidURL:
+            raise TargetNotAllowedError("the target's host is no name that can be looked up") from None
         except aiohttp.ClientError as error:
             if _was_refused_by_us(error):
                 raise TargetNotAllowedError("the target's address is not a public one") from None
@@ -148,9 +150,9 @@ def _leads_to(target: Target, url: str) -> bool:
     """Whether the HTTP client, which reads URLs by rules of its own, would connect to ``target``, too."""
     try:
         parsed = URL(url)
-    except ValueError:
+        hosts = {(host or "").rstrip(".") for host in (parsed.host, parsed.raw_host)}
+    except ValueError:  # also for a name that only looks like an international one: xn--a
         return False
-    hosts = {(host or "").rstrip(".") for host in (parsed.host, parsed.raw_host)}
     return target.host in hosts and target.port == parsed.port
 
 

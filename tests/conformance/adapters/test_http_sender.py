@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local.entra.certificate import new_server_identity
 from local.part import LOOPBACK
@@ -357,6 +359,33 @@ async def test_a_name_that_does_not_resolve_is_a_failed_target() -> None:
     async with sender_to() as sender:
         with pytest.raises(TargetFailedError, match=r"^the target's name does not resolve$"):
             await post(sender, "https://no-such-host.invalid/hook")
+
+
+async def test_a_host_that_the_http_client_does_not_take_is_not_allowed() -> None:
+    async with sender_to() as sender:
+        with pytest.raises(
+            TargetNotAllowedError, match=r"^the target's host is no name that can be looked up"
+        ):
+            await post(sender, "https://8.8.8.8./hook")
+
+
+async def test_a_listed_name_that_only_looks_like_an_international_one_does_not_resolve() -> None:
+    async with sender_to("xn--a") as sender:
+        with pytest.raises(TargetFailedError, match=r"^the target's name does not resolve$"):
+            await post(sender, "https://xn--a/hook")
+
+
+@given(
+    st.from_regex(r"[a-z0-9_-]{1,12}(\.(xn--)?[a-z0-9_-]{1,12}){0,3}\.?", fullmatch=True),
+    st.text(max_size=20),
+    st.integers(1, 65535),
+)
+async def test_whatever_the_policy_lets_through_ends_in_an_answer_or_an_error_of_ours(
+    host: str, path: str, port: int
+) -> None:
+    async with sender_to(resolver=Addresses([LOOPBACK])) as sender:
+        with pytest.raises((TargetNotAllowedError, TargetFailedError)):
+            await post(sender, f"https://{host}:{port}/{path}", SHORT_SECONDS)
 
 
 async def test_a_cancelled_post_leaves_the_sender_usable() -> None:
