@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from yarl import URL
 
+from shared.adapters.target_names import TargetNames
 from shared.errors import TargetFailedError, TargetNotAllowedError, UnavailableError
 from shared.notifications.channels.target_policy import is_public_address
 from shared.ports import ANSWER_START_BYTES, HttpAnswer
@@ -95,8 +96,8 @@ class GuardedHttp:
     ) -> None:
         """Take the policy.
 
-        ``resolver`` turns names into addresses (default: the system's); ``tls`` says which certificates are
-        believed (default: those that the system trusts, for the name in the URL).
+        ``resolver`` turns names into addresses (default: ``TargetNames``); ``tls`` says which certificates
+        are believed (default: those that the system trusts, for the name in the URL).
         """
         self._policy = policy
         self._resolver = resolver
@@ -120,6 +121,8 @@ class GuardedHttp:
                 return HttpAnswer(answer.status, answer.headers.get("Retry-After"), start)
         except TimeoutError as error:
             raise TargetFailedError(f"the target did not answer within {timeout_seconds:g} s") from error
+        except aiohttp.InvalidURL:
+            raise TargetNotAllowedError("the target's host is no name that can be looked up") from None
         except aiohttp.ClientError as error:
             if _was_refused_by_us(error):
                 raise TargetNotAllowedError("the target's address is not a public one") from None
@@ -130,8 +133,12 @@ class GuardedHttp:
         for session in self._sessions.values():
             await session.close()
         self._sessions.clear()
+        if self._resolver is not None:
+            await self._resolver.close()
+            self._resolver = None
 
     def _session(self, *, guarded: bool) -> aiohttp.ClientSession:
+        self._resolver = self._resolver or TargetNames()
         if guarded not in self._sessions:
             self._sessions[guarded] = aiohttp.ClientSession(
                 trust_env=False,
@@ -152,9 +159,9 @@ def _leads_to(target: Target, url: str) -> bool:
     """Whether the HTTP client, which reads URLs by rules of its own, would connect to ``target``, too."""
     try:
         parsed = URL(url)
-    except ValueError:
+        hosts = {(host or "").rstrip(".") for host in (parsed.host, parsed.raw_host)}
+    except ValueError:  # also for a name that only looks like an international one: xn--a
         return False
-    hosts = {(host or "").rstrip(".") for host in (parsed.host, parsed.raw_host)}
     return target.host in hosts and target.port == parsed.port
 
 

@@ -25,14 +25,16 @@ class Application(Http):
         """What the timer does: works off what is due."""
         from shared.files import file, removal, upload_end
         from shared.ledger import idempotency
-        from shared.notifications import happenings, history, redelivery
+        from shared.notifications import happenings, history, lost_messages, redelivery
         from shared.telemetry.spans import SpanKind
 
+        lost = self.lost_messages
         works = {
-            happenings.DUE_KIND: self.happenings.look,
-            redelivery.DUE_KIND: self.redelivery.look,
+            happenings.DUE_KIND: lost.after(self.happenings.look),
+            redelivery.DUE_KIND: lost.after(self.redelivery.look),
+            lost_messages.DUE_KIND: lost.look,
             history.DUE_KIND: self.history.forget,
-            file.ANNOUNCE: self.fan_out.look,
+            file.ANNOUNCE: lost.after(self.fan_out.look),
             upload_end.DUE_KIND: self.upload_ends.look,
             removal.EXPIRY: self.removal.expire,
             removal.PURGE: self.removal.purge_due,

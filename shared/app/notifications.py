@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from shared.notifications.fan_out import FanOut
     from shared.notifications.happenings import Happenings
     from shared.notifications.history import History
+    from shared.notifications.lost_messages import LostMessages
     from shared.notifications.redelivery import Redelivery
     from shared.notifications.subscribing import Subscribing
     from shared.notifications.subscription import ChannelKind
@@ -86,7 +87,23 @@ class Notifications(Files):
         """What could not be delivered."""
         from shared.notifications.dead_letters import DeadLetters
 
-        return DeadLetters(self.dead_letter_queue, self.tables, self.queue, self.clock, self.target_guard)
+        return DeadLetters(
+            self.dead_letter_queue,
+            self.tables,
+            self.queue,
+            self.clock,
+            self.lost_messages,
+            targets=self.target_guard,
+        )
+
+    @cached_property
+    def lost_messages(self) -> LostMessages:
+        """Deliveries that nobody comes for."""
+        from shared.notifications.lost_messages import LostMessages
+
+        return LostMessages(
+            self.tables, self.queue, self.clock, self.due_book, public_url=self.settings.public_url
+        )
 
     @cached_property
     def redelivery(self) -> Redelivery:

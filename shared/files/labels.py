@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 MAX_LABELS = 32
 KEY_PATTERN = r"^[a-z0-9._-]{1,63}$"
 MAX_VALUE_CHARACTERS = 255
-MAX_LABELS_BYTES = 10_240
-"""Of all keys and values in UTF-8. Escaped as JSON this stays below the 32 Ki characters of a property."""
+MAX_LABELS_BYTES = 8_192
+"""Of all keys and values in UTF-8. Escaped as JSON this leaves a notification below 20,000 bytes, and stays
+below the 32 Ki characters of a property."""
 
 _KEY = re.compile(KEY_PATTERN)
 _UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs"})

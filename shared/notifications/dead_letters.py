@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence, Set
 
     from shared.notifications.letter import Selection
+    from shared.notifications.lost_messages import LostMessages
     from shared.notifications.target_guard import FreshStarts
     from shared.ports import Clock, DeadLetter, DeadLetterQueue, Entity, MessageQueue, TableStore
 
@@ -71,8 +72,11 @@ class DeadLetters:
         tables: TableStore,
         queue: MessageQueue,
         clock: Clock,
+        lost: LostMessages,
+        *,
         targets: FreshStarts | None = None,
     ) -> None:
+        self._lost = lost
         self._targets = targets
         self._dead = dead
         self._tables = tables
@@ -163,6 +167,7 @@ class DeadLetters:
             row, step = plan(delivery, attempt=message.attempt, now=self._clock.now(), by=by)
             return (None if row is None else deliveries.to_entity(row)), step
 
+        await self._lost.note(message.owner, message.file_id)
         row_key = deliveries.row_key(message.file_id, message.delivery_id)
         try:
             entity, step = await conditional.update(self._tables, message.owner, row_key, decide)

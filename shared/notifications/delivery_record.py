@@ -191,6 +191,11 @@ def is_about(delivery: Delivery, event_type: EventType) -> bool:
     return what == name or what.startswith(f"{name}-")
 
 
+def event_of(delivery: Delivery) -> EventType:
+    """What the delivery tells of."""
+    return next(each for each in EventType if is_about(delivery, each))
+
+
 def row_key(file_id: str, delivery: str) -> str:
     """The row of a delivery, within its owner's partition."""
     return f"delivery|{newest_first(file_id)}|{delivery}"

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 from shared.errors import EntityChangedError, EntityMissingError, NotFoundError, UnavailableError
 from shared.files import intake
-from shared.files.events import EventType
 from shared.files.file import FileStatus, is_file_id
 from shared.ledger.ranges import admitted
 from shared.notifications import delivery_record as deliveries
@@ -25,6 +24,7 @@ from shared.ports import MAX_TRANSACTION_CHANGES, Delete
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from shared.files.events import EventType
     from shared.ledger.due import DueWriter
     from shared.ports import Clock, Entity, TableStore
 
@@ -176,11 +176,6 @@ class History:
         if delivery.status not in SETTLED:
             return now + _DAY
         return (delivery.settled_at or delivery.created_at) + self._keep
-
-
-def event_of(delivery: Delivery) -> EventType:
-    """What the delivery tells of."""
-    return next(each for each in EventType if deliveries.is_about(delivery, each))
 
 
 def look_at(file_id: str, earliest: datetime) -> datetime:

@@ -10,11 +10,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from shared.errors import DeadLetterError
 from shared.files.file import is_file_id
+from shared.notifications.delivery_record import event_of
 from shared.notifications.subscription import EventType
 from shared.ports import QueueMessage
 
 if TYPE_CHECKING:
     from shared.files.file import File
+    from shared.notifications.delivery_record import Delivery
 
 SCHEMA_VERSION: Literal[1] = 1
 EVENT_TYPE_PREFIX = "dropbell."
@@ -157,3 +159,22 @@ class DeliveryMessage(BaseModel):
         except ValidationError as error:
             fields = ", ".join(sorted({".".join(map(str, e["loc"])) or "body" for e in error.errors()}))
             raise DeadLetterError(f"the message cannot be read; at fault: {fields}") from None
+
+
+def message_of(
+    delivery: Delivery, file: File, *, source: str, asked_by: str | None = None
+) -> DeliveryMessage:
+    """The message of the attempt that is due; it tells of the file as it is now.
+
+    ``source`` is the service's public base URL, ``asked_by`` the ``traceparent`` of whoever asked for it.
+    """
+    return DeliveryMessage(
+        owner=delivery.owner,
+        file_id=delivery.file_id,
+        subscription_id=delivery.subscription_id,
+        delivery_id=delivery.id,
+        attempt=delivery.attempt,
+        correlation_id=file.correlation_id,
+        event=file_event(file, event_of(delivery), source=source),
+        asked_by=asked_by,
+    )

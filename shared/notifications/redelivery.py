@@ -17,8 +17,8 @@ from shared.ledger import conditional
 from shared.notifications import delivery_record as deliveries
 from shared.notifications import subscription as subscriptions
 from shared.notifications.delivery_record import SETTLED, Delivery, DeliveryStatus, requeued
-from shared.notifications.message import DeliveryMessage, file_event
-from shared.notifications.subscription import EventType, SubscriptionStatus
+from shared.notifications.message import message_of
+from shared.notifications.subscription import SubscriptionStatus
 from shared.notifications.target_guard import start_afresh
 from shared.telemetry.spans import traceparent
 
@@ -122,17 +122,7 @@ class Redelivery:
             await start_afresh(self._targets, subscription)
 
     async def _send(self, delivery: Delivery, file: File) -> None:
-        event_type = next(each for each in EventType if deliveries.is_about(delivery, each))
-        message = DeliveryMessage(
-            owner=delivery.owner,
-            file_id=delivery.file_id,
-            subscription_id=delivery.subscription_id,
-            delivery_id=delivery.id,
-            attempt=delivery.attempt,
-            correlation_id=file.correlation_id,
-            event=file_event(file, event_type, source=self._public_url),
-            asked_by=traceparent(),
-        )
+        message = message_of(delivery, file, source=self._public_url, asked_by=traceparent())
         await self._queue.send([message.to_queue()])
 
 

@@ -13,7 +13,8 @@ DEFAULT_DELAYS_SECONDS: Sequence[float] = (5, 30, 120, 900, 3600, 14400, 43200, 
 JITTER = 0.1
 """A delay is lengthened by up to this share of itself, so that a target's recovery is not met by a burst."""
 RETRY_AFTER_LIMIT = 2.0
-"""A target's Retry-After counts between once and this many times the schedule's own delay."""
+"""A target's Retry-After counts between once and this many times the schedule's own delay, which is the most
+that it is waited for, jitter included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +45,5 @@ class RetrySchedule:
         if failed_attempt >= self.max_attempts:
             return None
         step = self.delays_seconds[failed_attempt - 1]
-        asked = min(max(retry_after_seconds or 0.0, step), step * RETRY_AFTER_LIMIT)
-        return asked * (1 + JITTER * chance)
+        asked = max(retry_after_seconds or 0.0, step)
+        return min(asked * (1 + JITTER * chance), step * RETRY_AFTER_LIMIT)

@@ -18,6 +18,7 @@ from shared.errors import EntityChangedError, EntityExistsError, EntityMissingEr
 from shared.ledger import conditional
 from shared.notifications import target_health as targets
 from shared.notifications.channels import Fault, Verdict
+from shared.notifications.subscription import ChannelKind
 from shared.notifications.target_health import GO, Circuit, Hold, Permission, Sign, TargetHealth
 from shared.notifications.target_pace import LANE_AGAIN_SECONDS, Lanes, Pacer
 from shared.ports import Insert
@@ -116,8 +117,7 @@ class TargetGuard:
     @asynccontextmanager
     async def lane(self, subscription: Subscription) -> AsyncIterator[datetime | None]:
         """Room for one attempt at the target, for as long as the context lasts; else when to come back."""
-        health = _fresh(subscription)
-        key = f"{health.partition}|{health.key}"
+        key = lane_of(subscription)
         if not await self._lanes.enter(key):
             yield self._clock.now() + timedelta(seconds=LANE_AGAIN_SECONDS * (1 + self._chance()))
             return
@@ -244,6 +244,14 @@ def sign_of(outcome: Outcome, *, is_probe: bool) -> Sign | None:
             return Sign.SUCCESS
         case _:
             return Sign.PROBE_LOST if is_probe else None
+
+
+def lane_of(subscription: Subscription) -> str:
+    """Whose attempts hang together: those at one target; all mails, since one server takes them."""
+    if subscription.channel is ChannelKind.EMAIL:
+        return subscription.channel.value
+    health = _fresh(subscription)
+    return f"{health.partition}|{health.key}"
 
 
 def _fresh(subscription: Subscription) -> TargetHealth:

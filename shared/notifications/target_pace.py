@@ -34,7 +34,8 @@ class PacePolicy:
     per_second: float | None = 50.0
     burst: int = 50
     max_in_flight: int = 4
-    """Attempts at one target that a process makes at the same time: one that hangs must not take them all."""
+    """Attempts that a process makes at the same time where one that hangs would hang all
+    (``target_guard.lane_of``)."""
 
     def __post_init__(self) -> None:
         if min(self.burst, self.max_in_flight) < 1 or (

@@ -34,6 +34,7 @@ class Event(StrEnum):
     DELIVERY_SKIPPED = "dropbell.delivery.skipped"
     DELIVERY_OVERTAKEN = "dropbell.delivery.overtaken"
     MESSAGE_UNREADABLE = "dropbell.message.unreadable"
+    MESSAGE_LOST = "dropbell.message.lost"
     DUE_FAILED = "dropbell.due.failed"
     QUOTA_EXCEEDED = "dropbell.quota.exceeded"
     UPLOAD_ENDED = "dropbell.upload.ended"

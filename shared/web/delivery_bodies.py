@@ -8,8 +8,7 @@ from pydantic import BaseModel, Field
 
 from shared.files.events import EventType
 from shared.files.file import FileStatus
-from shared.notifications.delivery_record import SETTLED
-from shared.notifications.history import event_of
+from shared.notifications.delivery_record import SETTLED, event_of
 from shared.web.bodies import FileBody, Instant
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import requests
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from tests.end_to_end.running_stack import HTTP_TIMEOUT_SECONDS, RunningStack, wait_until
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 FILES = 3
+QUEUE = "notifications"
 LETTERS = "/operations/dead-letters"
 
 
@@ -86,6 +88,26 @@ def test_a_discarded_letter_is_gone_and_its_owner_can_still_have_it_delivered(st
     (message,) = [each for each in stack.messages(hook, count=4) if each["answered_status"] == 200]
     assert message["headers"]["webhook-id"] == letter["delivery_id"]
     assert message["json"]["subject"] == file_id
+
+
+def test_a_message_that_nobody_can_read_is_laid_aside_with_the_reason(stack: RunningStack) -> None:
+    connection = stack.addresses["service_bus_connection_string"]
+    with ServiceBusClient.from_connection_string(connection) as bus, bus.get_queue_sender(QUEUE) as sender:
+        sender.send_messages(ServiceBusMessage(b'{"owner": 1}', message_id=uuid.uuid4().hex))
+
+    def unreadable() -> list[dict[str, Any]]:
+        answer = stack.get(f"{LETTERS}?reason=cannot+be+read", user="olga")
+        return [each for each in answer.json()["items"] if each["delivery_id"] is None]
+
+    wait_until(lambda: bool(unreadable()), timeout_seconds=20)
+    (letter,) = unreadable()
+    assert letter["id"] == f"seq-{letter['sequence_number']}"
+    assert "owner" in letter["reason"]
+    assert letter["queue_reason"] == "MaxDeliveryCountExceeded"
+    choice = {"ids": [letter["id"]]}
+    assert post(stack, f"{LETTERS}/redrive", choice).json()["skipped"] == 1
+    assert post(stack, f"{LETTERS}/discard", choice).json()["discarded"] == 1
+    assert unreadable() == []
 
 
 def test_who_is_no_operator_sees_and_touches_no_letters(stack: RunningStack) -> None:

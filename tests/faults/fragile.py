@@ -190,7 +190,11 @@ class Letter:
 class PeekLockQueue:
     """Service Bus as far as it matters here: peek-lock, scheduling, duplicate detection, dead letters."""
 
-    def __init__(self, clock: MemoryClock, occurred: Counter[str], chance: random.Random) -> None:
+    def __init__(
+        self, clock: MemoryClock, occurred: Counter[str], chance: random.Random, *, losing: float = 0
+    ) -> None:
+        self.losing = losing
+        """How likely it forgets a message that it took."""
         self.letters: list[Letter] = []
         self.dead: list[QueueMessage] = []
         self._clock = clock
@@ -214,6 +218,9 @@ class PeekLockQueue:
             self.most_looks = max(self.most_looks, DeliveryMessage.from_queue(message.body).looks)
             copies = 2 if self._chance.random() < 0.03 else 1
             self._occurred["message doubled"] += copies - 1
+            if self.losing and self._chance.random() < self.losing:
+                copies = 0
+                self._occurred["message lost"] += 1
             self.letters += [Letter(message, message.not_before or now) for _ in range(copies)]
 
     def waiting(self) -> list[Letter]:

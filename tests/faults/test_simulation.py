@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SEEDS = 1000
 CROWDED_SEEDS = 20
+FORGETFUL_SEEDS = 100
 MAX_LOOKS = 8
 """More hops than this in a row would be spinning; every lease that ends by itself uses up an attempt."""
 
@@ -166,6 +167,19 @@ def test_a_crowd_that_needs_several_transactions_is_told_whole() -> None:
         assert complaints(world) == [], f"seed {seed}"
         occurred += world.occurred
     assert {"crash after: tables.apply", "crash before: tables.apply"} & set(occurred)
+
+
+def test_a_queue_that_forgets_messages_leaves_no_delivery_under_way(ears: Ears) -> None:
+    occurred: Counter[str] = Counter()
+    for seed in range(FORGETFUL_SEEDS):
+        world = World(seed, uploads=1 + seed % 3, subscribers=1 + seed % 3, losing=0.3, bad_luck=4)
+        world.run()
+        assert complaints(world) == [], f"seed {seed}"
+        assert not [partition for partition, _ in world.tables.rows if partition.startswith("due|")]
+        occurred += world.occurred
+    assert occurred["message lost"] > FORGETFUL_SEEDS
+    assert ears.heard["dropbell.message.lost"] > FORGETFUL_SEEDS
+    assert {"another worker's lease still runs", "the next attempt is scheduled"} <= set(ears.heard)
 
 
 def test_without_bad_luck_everything_is_delivered_at_the_first_attempt() -> None:

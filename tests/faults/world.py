@@ -21,12 +21,14 @@ from shared.files.file import FileStatus
 from shared.files.intake import Intake, Upload
 from shared.files.publication import Publication
 from shared.files.quota import Quota, QuotaPolicy
-from shared.ledger.due import DueBook
+from shared.ledger.due import DueBook, from_entity
+from shared.notifications import lost_messages
 from shared.notifications import subscription as subscriptions
 from shared.notifications.channels.webhook import WebhookChannel
 from shared.notifications.delivery import Deliverer, DeliveryPolicy
 from shared.notifications.delivery_record import SETTLED, DeliveryStatus, row_keys_of_file
 from shared.notifications.fan_out import FanOut
+from shared.notifications.lost_messages import LostMessages
 from shared.notifications.message import DeliveryMessage
 from shared.notifications.retry_schedule import RetrySchedule
 from shared.notifications.sealed_secret import SecretBox, new_secret
@@ -63,6 +65,8 @@ OWNER = "0123456789abcdef0123456789abcdef"
 POLICY = DeliveryPolicy(RetrySchedule((5, 30, 120)), attempt_timeout_seconds=15, lease_seconds=25)
 CLOCK_SKEWS_SECONDS = (0.0, -0.4, 0.4)
 """One worker each; further apart than any two of Azure's machines, and closer than the margin of a look."""
+PUBLIC_URL = "https://dropbell.example"
+SWEEP_PERIOD = timedelta(minutes=1)
 MAX_TASKS = 6
 MAX_STEPS = 50_000
 
@@ -74,6 +78,16 @@ class Worker:
     intake: Intake
     fan_out: FanOut
     deliverer: Deliverer
+    due: DueBook
+    lost_messages: LostMessages
+
+    async def sweep(self) -> None:
+        """The timer's part, as far as it concerns what is played here."""
+        works = {
+            files.ANNOUNCE: self.lost_messages.after(self.fan_out.look),
+            lost_messages.DUE_KIND: self.lost_messages.look,
+        }
+        await self.due.work_off(works)
 
 
 @dataclass
@@ -100,6 +114,7 @@ class World:
         bad_luck: int = 7,
         failing: float = 0.3,
         outage_seconds: float = 0,
+        losing: float = 0,
     ) -> None:
         self.chance = random.Random(seed)
         self._seed = seed
@@ -107,7 +122,7 @@ class World:
         self.clock = MemoryClock()
         self.tables = MemoryTables()
         self.blobs = MemoryBlobs()
-        self.queue = PeekLockQueue(self.clock, self.occurred, self.chance)
+        self.queue = PeekLockQueue(self.clock, self.occurred, self.chance, losing=losing)
         self.receivers = MoodyReceivers(self.chance, failing=failing)
         self.accepted: list[File] = []
         self.steps = 0
@@ -119,6 +134,8 @@ class World:
         """How many more calls may fail: few enough that bad luck alone exhausts no message's deliveries."""
         self._tasks: list[Task] = []
         self._events: list[tuple[datetime, str]] = []
+        self._sweep_at: datetime | None = self.clock.now() + SWEEP_PERIOD if losing else None
+        """When the timer goes off next; None for never."""
         secret_box = SecretBox(bytes(32))
         self._workers = [self._worker(secret_box, skew_seconds=skew) for skew in CLOCK_SKEWS_SECONDS]
         self._subscribe(secret_box, subscribers)
@@ -134,10 +151,13 @@ class World:
         publication = Publication(
             blobs, tables, clock, quota=quota, content=AnyContent(), due=DueBook(tables, clock)
         )
+        due = DueBook(tables, clock)
         return Worker(
-            Intake(blobs, tables, clock, max_file_bytes=1000),
-            FanOut(publication, tables, self.queue, clock, public_url="https://dropbell.example"),
+            Intake(blobs, tables, clock, max_file_bytes=1000, due=due),
+            FanOut(publication, tables, self.queue, clock, public_url=PUBLIC_URL),
             Deliverer(tables, self.queue, channels, clock, POLICY),
+            due,
+            LostMessages(tables, self.queue, clock, due, public_url=PUBLIC_URL),
         )
 
     def _subscribe(self, secret_box: SecretBox, subscribers: int) -> None:
@@ -190,6 +210,10 @@ class World:
         worker = self.chance.choice(self._workers)
         self._tasks.append(Task(worker.fan_out.announce(event[1]), redo=lambda: self._tell(event[1])))
 
+    def _start_sweep(self) -> None:
+        self._sweep_at = self.clock.now() + SWEEP_PERIOD
+        self._tasks.append(Task(self.chance.choice(self._workers).sweep()))
+
     def _start_message(self, letter: Letter) -> None:
         if self._outage_seconds and self._outage_ends is None:
             self._outage_ends = self.clock.now() + timedelta(seconds=self._outage_seconds)
@@ -221,6 +245,7 @@ class World:
                 now = self.clock.now()
                 choices += [lambda e=e: self._start_event(e) for e in self._events if e[0] <= now]  # type: ignore[misc]  # as above
                 choices += [lambda w=w: self._start_message(w) for w in self.queue.waiting()]  # type: ignore[misc]  # as above
+                choices += [self._start_sweep] * bool(self._sweep_at and self._sweep_at <= now)
             if choices:
                 self.chance.choice(choices)()
             elif not self._sleep():
@@ -230,6 +255,11 @@ class World:
     def _sleep(self) -> bool:
         """Pass the time until the next thing is due; False when nothing is."""
         due = [*self.queue.next_due(), *(at for at, _ in self._events)]
+        noted = [
+            from_entity(row).at for (shard, _), row in self.tables.rows.items() if shard.startswith("due|")
+        ]
+        if self._sweep_at and noted:
+            due.append(max(self._sweep_at, min(noted)))
         if not due:
             return False
         self.clock.advance(max(0.0, (min(due) - self.clock.now()).total_seconds()) + 0.001)

@@ -23,6 +23,16 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 """RFC 6052: the last 32 bits are an IPv4 address."""
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 """All that is assigned as global unicast in IPv6 (RFC 4291 §2.4)."""
+_NOBODYS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",  # IETF protocol assignments (RFC 6890): services of whichever network one is in
+        "192.88.99.0/24",  # relays of 6to4, given up (RFC 7526)
+        "2001::/23",  # as the first
+        "3fff::/20",  # documentation (RFC 9637)
+    )
+)
+"""Some of these count as global, but no subscriber's server is there."""
 _AZURE_PLATFORM = ipaddress.ip_address("168.63.129.16")
 """Azure's own address for virtual machines: public by its number, reachable from inside only."""
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
@@ -42,6 +52,8 @@ def is_public_address(address: str) -> bool:
             return is_public_address(str(inner))
         if ip not in _GLOBAL_UNICAST:
             return False
+    if any(ip in network for network in _NOBODYS):
+        return False
     return ip.is_global and not ip.is_multicast and ip != _AZURE_PLATFORM
 
 

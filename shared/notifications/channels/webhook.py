@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
@@ -68,13 +69,14 @@ class WebhookChannel:
         )
 
     def _live_secrets(self, subscription: Subscription, now: datetime) -> Sequence[str]:
-        try:
-            return [
-                self._secrets.open(sealed, subscription_id=subscription.id)
-                for sealed in subscription.live_secrets(now)
-            ]
-        except ValueError:
-            raise SecretUnreadableError from None
+        """Those that can be read: when the service's key was changed, a rotation alone mends it at once."""
+        opened = []
+        for sealed in subscription.live_secrets(now):
+            with suppress(ValueError):
+                opened.append(self._secrets.open(sealed, subscription_id=subscription.id))
+        if not opened:
+            raise SecretUnreadableError
+        return opened
 
 
 def signed_headers(secrets: Sequence[str], *, webhook_id: str, now: datetime, body: bytes) -> dict[str, str]:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local.entra.certificate import new_server_identity
 from local.part import LOOPBACK
-from shared.adapters.http import ANSWER_BODY_TIMEOUT_SECONDS, MAX_ANSWER_BYTES, GuardedHttp
+from shared.adapters.http import ANSWER_BODY_TIMEOUT_SECONDS, MAX_ANSWER_BYTES, GuardedHttp, _leads_to
 from shared.adapters.memory import MemorySender
 from shared.errors import TargetFailedError, TargetNotAllowedError
-from shared.notifications.channels.target_policy import TargetPolicy
+from shared.notifications.channels.target_policy import Target, TargetPolicy
 from shared.ports import ANSWER_START_BYTES, HttpAnswer
 from tests.conformance.adapters.bare_server import answers, bare_server, cuts_off, drips, says
 from tests.conformance.adapters.running_part import unused_port
@@ -189,6 +191,15 @@ async def test_a_listed_host_that_the_http_client_reads_as_another_is_guarded() 
     assert receiver.connections == 0
 
 
+@pytest.mark.parametrize(
+    "url", ["http://\uff4cocalhost/", "http://localhost:81/", "http://xn--a/", "http://["]
+)
+def test_an_address_is_trusted_only_if_the_http_client_would_go_there_too(url: str) -> None:
+    assert _leads_to(Target(url, "localhost", 80, allowed_by_name=True), "http://localhost/")
+    host = "localhost" if "localhost" in url else "\uff4cocalhost"
+    assert not _leads_to(Target(url, host, 80, allowed_by_name=True), url)
+
+
 async def test_a_listed_host_and_port_opens_no_other_port() -> None:
     async with (
         bare_server(answers(200)) as listed,
@@ -357,6 +368,31 @@ async def test_a_name_that_does_not_resolve_is_a_failed_target() -> None:
     async with sender_to() as sender:
         with pytest.raises(TargetFailedError, match=r"^the target's name does not resolve$"):
             await post(sender, "https://no-such-host.invalid/hook")
+
+
+async def test_a_host_that_the_http_client_does_not_take_is_not_allowed() -> None:
+    async with sender_to() as sender:
+        with pytest.raises(TargetNotAllowedError, match=r"^the target's host is no name"):
+            await post(sender, "https://8.8.8.8./hook")
+
+
+async def test_a_listed_name_that_only_looks_like_an_international_one_does_not_resolve() -> None:
+    async with sender_to("xn--a") as sender:
+        with pytest.raises(TargetFailedError, match=r"^the target's name does not resolve$"):
+            await post(sender, "https://xn--a/hook")
+
+
+@given(
+    st.from_regex(r"[a-z0-9_-]{1,12}(\.(xn--)?[a-z0-9_-]{1,12}){0,3}\.?", fullmatch=True),
+    st.text(max_size=20),
+    st.integers(1, 65535),
+)
+async def test_whatever_the_policy_lets_through_ends_in_an_answer_or_an_error_of_ours(
+    host: str, path: str, port: int
+) -> None:
+    async with sender_to(resolver=Addresses([LOOPBACK])) as sender:
+        with pytest.raises((TargetNotAllowedError, TargetFailedError)):
+            await post(sender, f"https://{host}:{port}/{path}", SHORT_SECONDS)
 
 
 async def test_a_cancelled_post_leaves_the_sender_usable() -> None:

@@ -96,6 +96,16 @@ class Names(AbstractResolver):
         """Nothing is held."""
 
 
+class Silent(Names):
+    """Nobody ever says where a name leads."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+
 async def deliver(
     url: str, limit_seconds: float, *, resolver: Names | None = None, listed: str | None = LOOPBACK
 ) -> Outcome:
@@ -220,6 +230,7 @@ RECEIVERS: dict[str, Receiver] = {
     "has a certificate that has expired": Tls(AUTHORITY.server(NAME, ends_in=-dt.timedelta(minutes=1))),
     "has a certificate of an unknown authority": Tls(ANOTHER_AUTHORITY.server(NAME)),
     "has a name that does not resolve": Elsewhere(Names()),
+    "has a name whose server does not answer": Elsewhere(Silent(), limit_seconds=LIMIT_SECONDS),
     "has a name that leads to a private address": Elsewhere(Names(LOOPBACK)),
     "has a name that leads elsewhere once it was checked": Elsewhere(
         Names(PUBLIC, LOOPBACK), checked_before=True

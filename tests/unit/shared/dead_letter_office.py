@@ -11,6 +11,7 @@ from shared.ledger.due import DueBook
 from shared.notifications import delivery_record as deliveries
 from shared.notifications.dead_letters import DeadLetters
 from shared.notifications.delivery_record import Attempt, AttemptOutcome, Delivery, DeliveryStatus
+from shared.notifications.lost_messages import LostMessages
 from shared.notifications.message import DeliveryMessage
 from shared.notifications.redelivery import Redelivery
 from tests.faults.fragile import CrashError
@@ -52,10 +53,11 @@ class Cut:
         if now and not self._after:
             work.close()  # type: ignore[attr-defined]  # a coroutine that nobody will wait for
             raise CrashError
-        result = await work
-        if now:
-            raise CrashError
-        return result
+        try:
+            return await work
+        finally:
+            if now:  # also where the call failed
+                raise CrashError
 
 
 class Office(World):
@@ -80,7 +82,13 @@ class Office(World):
         return self.letters.add(sent.message_id, sent.body, enqueued_at=self.clock.now())
 
     def dead_letters(self) -> DeadLetters:
-        return DeadLetters(_Dead(self), _Tables(self), _Queue(self), self.clock)
+        return DeadLetters(_Dead(self), _Tables(self), _Queue(self), self.clock, self.lost_messages())
+
+    def lost_messages(self) -> LostMessages:
+        tables = _Tables(self)
+        return LostMessages(
+            tables, _Queue(self), self.clock, DueBook(tables, self.clock), public_url=PUBLIC_URL
+        )
 
     def redelivery(self) -> Redelivery:
         tables = _Tables(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shared.adapters.memory import MemoryBlobs, MemoryClock, MemoryQueue, MemorySender, MemoryTables
 from shared.app import Application
@@ -10,22 +10,24 @@ from shared.settings import Settings, read_settings
 from tests.unit.identity import forge
 from tests.unit.shared.asgi import Client, request
 
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
 EVERYTHING = "Files.ReadWrite Subscriptions.Manage Deliveries.Read"
 BOB = "55555555-5555-4555-8555-555555555555"
 MAX_FILE_BYTES = 1000
-SETTINGS = read_settings(
-    {
-        "DropbellStorage": "unused",
-        "DropbellServiceBus": "unused",
-        "DROPBELL_TOKEN_ISSUER": forge.ISSUER,
-        "DROPBELL_TOKEN_AUDIENCES": forge.AUDIENCE,
-        "DROPBELL_PUBLIC_URL": "https://dropbell.example",
-        "DROPBELL_SECRETS_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
-        "DROPBELL_MAX_FILE_BYTES": str(MAX_FILE_BYTES),
-        "DROPBELL_RETRY_SCHEDULE_SECONDS": "10,60",
-        "DROPBELL_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1",
-    }
-)
+ENVIRONMENT = {
+    "DropbellStorage": "unused",
+    "DropbellServiceBus": "unused",
+    "DROPBELL_TOKEN_ISSUER": forge.ISSUER,
+    "DROPBELL_TOKEN_AUDIENCES": forge.AUDIENCE,
+    "DROPBELL_PUBLIC_URL": "https://dropbell.example",
+    "DROPBELL_SECRETS_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
+    "DROPBELL_MAX_FILE_BYTES": str(MAX_FILE_BYTES),
+    "DROPBELL_RETRY_SCHEDULE_SECONDS": "10,60",
+    "DROPBELL_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1",
+}
+SETTINGS = read_settings(ENVIRONMENT)
 
 
 def bearer(*, user: str = forge.USER, scopes: str = EVERYTHING) -> dict[str, str]:
@@ -42,8 +44,9 @@ class Portal:
         self.queue = MemoryQueue()
         self.sender = MemorySender()
         self.issuer = forge.FakeIssuer()
+        self.clock = MemoryClock(forge.NOW)
         own = {
-            "clock": MemoryClock(forge.NOW),
+            "clock": self.clock,
             "blobs": self.blobs,
             "tables": self.tables,
             "queue": self.queue,

@@ -299,7 +299,7 @@ def test_labels_that_cannot_be_taken(patch: dict[str, str]) -> None:
 
 
 def test_the_largest_labels_fit_into_a_property_of_a_row() -> None:
-    labels = merged({}, {f"{number:063}": "é" * 126 for number in range(MAX_LABELS)})
+    labels = merged({}, {f"{number:063}": "é" * 96 for number in range(MAX_LABELS)})
     row = files.to_entity(sample.file(labels=labels))
     assert len(str(row.values["labels"])) < 32 * 1024
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from shared.adapters.memory import MemorySender
 from shared.errors import DeadLetterError, TargetFailedError, TargetNotAllowedError
 from shared.files.file import FileStatus
 from shared.notifications import delivery_record as deliveries
@@ -83,7 +85,7 @@ async def test_a_failed_attempt_is_scheduled_again(
     [
         ("15", 15, 16.5),
         ("1", 10, 11),
-        ("9999", 20, 22),
+        ("9999", 20, 20),
         ("Sun, 01 Mar 2026 12:00:18 GMT", 18, 19.8),
         ("soon", 10, 11),
     ],
@@ -188,6 +190,36 @@ async def test_another_workers_lease_is_looked_at_again_at_its_end_with_a_new_id
     assert len({sent.message_id for sent in world.sent.messages}) == 3
     assert await world.delivery() == before
     assert not world.sender.posts
+
+
+async def test_five_copies_of_a_message_at_once_are_one_attempt() -> None:
+    world = await queued(HttpAnswer(204))
+    sending, let_go = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemorySender):
+        async def post(
+            self, url: str, *, headers: Mapping[str, str], body: bytes, timeout_seconds: float
+        ) -> HttpAnswer:
+            sending.set()
+            await let_go.wait()
+            return await super().post(url, headers=headers, body=body, timeout_seconds=timeout_seconds)
+
+    world.sender = Slow()
+    first = asyncio.create_task(handle(world))
+    await sending.wait()
+    world.clock.advance(POLICY.attempt_timeout_seconds)  # as long as an attempt may take, the lease holds
+    async with asyncio.timeout(5):  # none of them sends, so none waits
+        for _ in range(4):
+            await handle(world)
+    let_go.set()
+    await first
+    assert len(world.sender.posts) == 1
+    looks, world.sent.messages = world.sent.messages, []
+    world.clock.advance(POLICY.lease_seconds)
+    for look in looks:
+        await world.deliverer().handle(look.body)
+    assert (len(looks), len(world.sender.posts), world.sent.messages) == (4, 1, [])
+    assert [each.outcome for each in (await world.delivery()).attempts] == [AttemptOutcome.DELIVERED]
 
 
 async def test_an_interrupted_attempt_counts_and_the_next_is_made() -> None:

@@ -13,13 +13,7 @@ from shared.ledger.due import DueBook
 from shared.ledger.ranges import MAX_ROWS_READ
 from shared.notifications import delivery_record as deliveries
 from shared.notifications.delivery_record import Delivery, DeliveryStatus
-from shared.notifications.history import (
-    DUE_KIND,
-    DeliveryFilter,
-    History,
-    event_of,
-    look_at,
-)
+from shared.notifications.history import DUE_KIND, DeliveryFilter, History, look_at
 from shared.notifications.subscription import EventType
 from shared.ports import MAX_TRANSACTION_CHANGES, Delete, Insert, Replace
 from tests.unit.shared import sample
@@ -99,7 +93,7 @@ async def test_a_list_can_be_narrowed(wanted: DeliveryFilter, numbers: list[int]
     await sample.insert(archive.tables, sample.delivery(1), dead, updated)
     page = await archive.history.page(sample.OWNER, wanted, limit=10)
     assert [delivery.subscription_id for delivery in page.deliveries] == [f"{n:032x}" for n in numbers]
-    assert event_of(updated) is EventType.FILE_UPDATED
+    assert deliveries.event_of(updated) is EventType.FILE_UPDATED
 
 
 async def test_a_rare_delivery_is_looked_for_in_a_bounded_number_of_rows() -> None:

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import DeadLetterError
+from shared.errors import DeadLetterError, InvalidRequestError
+from shared.files.content_type import checked_content_type
+from shared.files.labels import MAX_LABELS, merged
+from shared.files.name import checked_name
 from shared.notifications.message import DeliveryMessage, file_event
 from shared.notifications.subscription import EventType
 from tests.unit.shared import sample
@@ -42,6 +45,23 @@ def test_the_event_is_a_cloud_event_with_the_facts_of_the_file() -> None:
             }
         },
     }
+
+
+def test_a_message_is_well_under_20_kb_whatever_its_file_is_called() -> None:
+    """Quotation marks take twice their room in JSON; nothing else that is taken takes more."""
+    keys = [f"{number:02}" for number in range(MAX_LABELS)]
+    labels = merged({}, dict.fromkeys(keys, '"' * 254))
+    with pytest.raises(InvalidRequestError):  # there is no room for more
+        merged(labels, {"00": '"' * 255})
+    file = sample.file(
+        name=checked_name('"' * 255),
+        content_type=checked_content_type('a/b; c="' + r"\"" * 123 + '"'),
+        labels=labels,
+        correlation_id="c" * 128,
+    )
+    source = f"https://{'x' * 60}.azurewebsites.net"
+    message = sample.message(event=file_event(file, EventType.FILE_UPDATED, source=source))
+    assert len(message.to_queue().body) < 19_000
 
 
 def test_a_message_comes_back_from_the_queue_as_it_was() -> None:

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from shared.notifications.retry_schedule import (
     DEFAULT_DELAYS_SECONDS,
     JITTER,
-    RETRY_AFTER_LIMIT,
     RetrySchedule,
 )
 
@@ -49,7 +48,10 @@ def test_a_delay_is_never_shorter_than_its_step_and_bounded(
     step = DEFAULT_DELAYS_SECONDS[attempt - 1]
     delay = RetrySchedule().delay_seconds(attempt, chance=chance, retry_after_seconds=retry_after_seconds)
     assert delay is not None
-    assert step <= delay <= step * RETRY_AFTER_LIMIT * (1 + JITTER)
+    if retry_after_seconds is None:
+        assert step <= delay <= step * (1 + JITTER)
+    else:
+        assert min(max(retry_after_seconds, step), 2 * step) <= delay <= 2 * step
 
 
 def test_there_is_one_attempt_more_than_delays() -> None:
@@ -59,5 +61,10 @@ def test_there_is_one_attempt_more_than_delays() -> None:
 
 
 def test_the_default_schedule_goes_from_seconds_to_a_day() -> None:
-    assert list(DEFAULT_DELAYS_SECONDS) == sorted(DEFAULT_DELAYS_SECONDS)
-    assert (DEFAULT_DELAYS_SECONDS[0], DEFAULT_DELAYS_SECONDS[-1]) == (5, 86400)
+    second, minute, hour = 1, 60, 3600
+    assert list(DEFAULT_DELAYS_SECONDS) == [
+        *(5 * second, 30 * second),
+        *(2 * minute, 15 * minute),
+        *(1 * hour, 4 * hour, 12 * hour, 24 * hour),
+    ]
+    assert RetrySchedule().delays_seconds == DEFAULT_DELAYS_SECONDS

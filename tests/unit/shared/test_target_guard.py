@@ -15,7 +15,7 @@ from shared.errors import EntityChangedError, UnavailableError
 from shared.notifications import target_health as targets
 from shared.notifications.channels import Fault, Outcome, Verdict
 from shared.notifications.subscription import ChannelKind, EventType, Subscription, SubscriptionStatus
-from shared.notifications.target_guard import CACHE_SECONDS, Report, TargetGuard, sign_of
+from shared.notifications.target_guard import CACHE_SECONDS, Report, TargetGuard, lane_of, sign_of
 from shared.notifications.target_health import GO, Circuit, HealthPolicy, Hold, Permission, Sign
 from shared.notifications.target_pace import PacePolicy
 from shared.ports import Insert
@@ -392,3 +392,13 @@ async def test_the_pace_holds_back_what_is_too_fast_but_never_a_probe() -> None:
     await tables.apply([Insert(targets.to_entity(broken))])
     other = guard(tables, clock, pace=PacePolicy(per_second=1, burst=1))
     assert (await other.may_send(SUBSCRIPTION)).is_probe
+
+
+def test_each_target_has_lanes_of_its_own_and_all_mails_share_theirs() -> None:
+    """One mail server takes everybody's mails: when it hangs, no more attempts wait than at one target."""
+    other_target = replace(SUBSCRIPTION, target="https://receiver.example/2")
+    other_owner = replace(SUBSCRIPTION, owner="q")
+    assert len({lane_of(each) for each in (SUBSCRIPTION, other_target, other_owner)}) == 3
+    mail = replace(SUBSCRIPTION, channel=ChannelKind.EMAIL, target="a@readers.example")
+    others_mail = replace(mail, owner="q", target="b@readers.example")
+    assert lane_of(mail) == lane_of(others_mail) != lane_of(SUBSCRIPTION)

@@ -11,7 +11,7 @@ from shared.adapters.memory import MemoryClock, MemorySender
 from shared.errors import TargetFailedError, TargetNotAllowedError
 from shared.notifications.channels import Fault, Notification, Outcome, Verdict
 from shared.notifications.channels.webhook import WebhookChannel, outcome_of
-from shared.notifications.sealed_secret import new_secret
+from shared.notifications.sealed_secret import SecretBox, new_secret
 from shared.notifications.subscription import SealedSecret
 from shared.ports import HttpAnswer
 from tests.unit.shared import sample
@@ -128,6 +128,21 @@ async def test_a_secret_that_cannot_be_opened_is_our_failure_and_nothing_is_post
     outcome = await deliver(sender, secrets=(foreign,))
     assert (outcome.verdict, outcome.whose_fault) == (Verdict.TRY_AGAIN, Fault.OURS)
     assert not sender.posts
+
+
+async def test_after_the_services_key_was_changed_a_rotation_mends_it_at_once() -> None:
+    now = datetime.now(UTC)
+    subscription_id = sample.subscription().id
+    unreadable = SecretBox(b"x" * 32).seal(new_secret(), subscription_id=subscription_id)
+    secrets = (
+        SealedSecret(SECRET_BOX.seal(SECRET, subscription_id=subscription_id)),
+        SealedSecret(unreadable, now + timedelta(hours=24)),
+    )
+    sender = MemorySender()
+    outcome = await deliver(sender, now=now, secrets=secrets)
+    assert outcome.verdict is Verdict.DELIVERED
+    ((_, headers, body),) = sender.posts
+    assert Webhook(SECRET).verify(body, dict(headers)) == json.loads(body)
 
 
 async def test_while_a_secret_is_rotated_the_standard_library_of_webhooks_takes_either() -> None:
