@@ -73,6 +73,7 @@ def at_insights(stack: RunningStack, path: str) -> Any:
 
 @pytest.fixture(scope="module")
 def telling(stack: RunningStack) -> Telling:
+    forget_subscriptions(stack)
     hooks = [f"{uuid.uuid4().hex}/{PLANTED_PATH}" for _ in range(3)]
     subscriptions = [stack.subscribe(hook, user="bob") for hook in hooks]
     for hook, status, count in ((hooks[1], 503, 2), (hooks[2], 500, 3)):
@@ -103,6 +104,13 @@ def telling(stack: RunningStack) -> Telling:
         json.dumps(at_insights(stack, "/api/items")),
         [token, *(each["secret"] for each in subscriptions)],
     )
+
+
+def forget_subscriptions(stack: RunningStack) -> None:
+    """Those of other tests would have their own deliveries in the trace."""
+    for each in stack.get("/subscriptions", user="bob").json()["items"]:
+        url, headers = stack.url(f"/subscriptions/{each['id']}"), stack.headers("bob")
+        requests.delete(url, headers=headers, timeout=HTTP_TIMEOUT_SECONDS).raise_for_status()
 
 
 def redrive(stack: RunningStack, delivery_id: str) -> None:
