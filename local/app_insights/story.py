@@ -296,6 +296,8 @@ def _fields(envelope: Envelope) -> dict[str, str]:
         "parent": envelope.parent_id,
         "sample rate": f"{rate} %" if isinstance(rate, int | float) and rate != 100 else None,
     }
+    if own["resultCode"] == "0":  # what the exporter says where there is no code
+        own["resultCode"] = None
     told = {name: str(value) for name, value in own.items() if value not in (None, "")}
     return told | {name: value for name, value in envelope.properties.items() if name != LINKS}
 

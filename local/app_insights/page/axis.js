@@ -3,6 +3,7 @@
 const FOLD_PX = 46
 const MAX_FOLDED_PART = 0.4
 const LABEL_PX = 64
+const FOLD_LABEL_PX = 50
 const STEPS = [1, 2, 5]
 
 /** An axis of `widthPx` for a story of `totalMs`; `folds` are idle times `{start_ms, end_ms}`, in order. */
@@ -33,7 +34,18 @@ export function makeAxis(totalMs, folds, widthPx) {
     const inside = length > 0 ? (moment - piece.startMs) / length : 0
     return Math.min(1, Math.max(0, piece.part + inside * piece.length))
   }
-  return { at, folds: pieces.filter((each) => each.isFold), ticks: ticks(pieces, shownMs, at, widthPx) }
+  return { at, folds: labelled(pieces.filter((each) => each.isFold), widthPx), ticks: ticks(pieces, shownMs, at, widthPx) }
+}
+
+/** The folds, and which of them have room for a label beside that of the one before. */
+function labelled(folds, widthPx) {
+  let free = 0
+  return folds.map((fold) => {
+    const middle = fold.part + fold.length / 2
+    const hasLabel = middle - FOLD_LABEL_PX / 2 / widthPx >= free
+    if (hasLabel) free = middle + FOLD_LABEL_PX / 2 / widthPx
+    return { ...fold, hasLabel }
+  })
 }
 
 /** Round moments in what is not folded, far enough from each other and from the folds for their labels. */

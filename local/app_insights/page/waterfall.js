@@ -87,7 +87,9 @@ export function makeWaterfall(place, legend, onChoose) {
     if (inside) told.push(element('span', { class: 'chip bad', text: `${count(inside, 'failure')} inside` }))
     if (row.retry_of) told.push(element('span', { class: 'chip', title: 'linked to an earlier attempt of the same trace', text: 'retry' }))
     else if (row.links.length) told.push(element('span', { class: 'chip', title: 'linked to another span', text: 'linked' }))
-    if (row.failed && row.result && row.result !== '0') told.push(element('span', { class: 'chip bad', text: row.result }))
+    if (row.fields.attempt) told.push(element('span', { class: 'chip', text: `attempt ${row.fields.attempt}` }))
+    const result = row.result && row.result !== '0' ? row.result : row.fields.status_code
+    if (row.failed && result) told.push(element('span', { class: 'chip bad', text: result }))
     if (row.parent_missing) told.push(element('span', { class: 'chip', title: 'its parent was not sent to this store, or not yet', text: 'parent missing' }))
     if (row.instance && parent?.instance !== row.instance && row.category !== 'event') told.push(element('span', { class: 'chip process', title: `process ${row.instance}`, text: row.instance }))
     return told
@@ -116,7 +118,7 @@ export function makeWaterfall(place, legend, onChoose) {
       element('span', { class: 'hidden', text: 'Time since the beginning' }),
       ...axis.ticks.map((each) => placed(element('span', { class: 'tick', text: tick(each.ms) }), each.part)),
       ...axis.folds.map((each) => placed(element('span', {
-        class: 'folded', title: `${duration(each.endMs - each.startMs)} in which nothing happened, left out`, text: `+${brief(each.endMs - each.startMs)}`,
+        class: 'folded', title: `${duration(each.endMs - each.startMs)} in which nothing happened, left out`, text: each.hasLabel ? `+${brief(each.endMs - each.startMs)}` : '',
       }), each.part, each.length)))
     lines.replaceChildren(
       ...axis.ticks.map((each) => placed(element('i', { class: 'tick' }), each.part)),
