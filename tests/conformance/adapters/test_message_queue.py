@@ -121,6 +121,16 @@ def message(body: bytes = b"{}", *, not_before: datetime | None = None, **proper
     return QueueMessage(uuid.uuid4().hex, body, properties, not_before)
 
 
+async def test_where_telemetry_is_set_up_the_trace_of_a_message_is_ours_alone(backend: QueueBackend) -> None:
+    from shared.adapters.azure_monitor_export import Exporters  # as the exporting thread does, when it starts
+
+    Exporters("InstrumentationKey=00000000-0000-4000-8000-000000000000;IngestionEndpoint=http://127.0.0.1:9/")
+    told = {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}
+    await backend.queue.send([QueueMessage(str(uuid.uuid4()), b"ring", told)])
+    (received,) = await backend.receive(1)
+    assert dict(received.properties) == told
+
+
 async def test_a_message_arrives_as_it_was_sent(backend: QueueBackend) -> None:
     sent = message('{"name":"é 漢字 \\n"}'.encode(), correlation_id="c-1", traceparent="00-ab-cd-01")
     await backend.queue.send([sent])
