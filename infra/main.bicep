@@ -74,10 +74,10 @@ param frontDoor string = 'None'
 @minValue(100)
 param frontDoorRequestsPerMinute int = 3000
 
-@description('Defender for Storage scans each upload and reports. The verdict does not hold a file back (see README.md).')
+@description('Defender for Storage scans each upload; no file is announced or handed out before it is found clean (see README.md).')
 param malwareScanning bool = false
 
-@description('Gigabytes that are scanned in a month at most; what comes after is not scanned.')
+@description('Gigabytes that are scanned in a month at most; what comes after is not scanned, and so not announced.')
 @minValue(10)
 param malwareScanningCapGB int = 1000
 
@@ -248,6 +248,7 @@ module malware 'modules/malware-scanning.bicep' = if (malwareScanning) {
     storageName: dataStorage.outputs.name
     workspaceId: monitoring.outputs.workspaceId
     capGB: malwareScanningCapGB
+    excludedPrefix: dataStorage.outputs.stagingPrefix
   }
 }
 
@@ -267,6 +268,7 @@ module roles 'modules/roles.bicep' = {
     secretName: secretsKey.outputs.secretName
     insightsName: monitoring.outputs.insightsName
     communicationName: communicationServices ? mail!.outputs.communicationName : ''
+    malwareScanning: malwareScanning
   }
 }
 
@@ -338,9 +340,10 @@ module settings 'modules/app-settings.bicep' = {
     mailFrom: communicationServices ? mail!.outputs.sender : ''
     insightsConnectionString: monitoring.outputs.insightsConnectionString
     traceSampleRatio: traceSampleRatio
+    malwareScanning: malwareScanning
     furtherSettings: appSettings
   }
-  dependsOn: [access]
+  dependsOn: [access, malware] // a file that came before there is a scanner would wait for its verdict in vain
 }
 
 module workbook 'modules/workbook.bicep' = {

@@ -7,6 +7,7 @@ the same conformance suite (``tests/conformance``).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -114,6 +115,28 @@ class BlobStore(Protocol):
 
     async def delete(self, name: str) -> None:
         """Delete the blob, or the blocks staged where no blob was made; neither is no error."""
+        ...
+
+
+class Verdict(StrEnum):
+    """What a malware scan of a blob has come to."""
+
+    CLEAN = "clean"
+    MALICIOUS = "malicious"
+    NOT_SCANNED = "not-scanned"
+    """The scanner cannot read it: too large, encrypted, of a kind it does not take."""
+    FAILED = "scan-failed"
+    """It tried, and said nothing that proves the blob to be clean."""
+
+
+class Scanner(Protocol):
+    """Tells what a malware scanner has found, which looks at every blob by itself after it was made."""
+
+    async def verdict(self, name: str) -> Verdict | None:
+        """Its verdict on the blob; None while there is none, or no such blob.
+
+        Raises UnavailableError where it cannot be asked for.
+        """
         ...
 
 

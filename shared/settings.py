@@ -238,6 +238,12 @@ class Settings(BaseModel):
     """How long the URL of a direct upload can be used."""
     deleted_keep_seconds: float = Field(7 * 86_400, alias="DROPBELL_DELETED_KEEP_SECONDS", ge=0)
     """How long the bytes of a deleted file stay."""
+    malware_scanning: Literal["off", "required"] = Field("off", alias="DROPBELL_MALWARE_SCANNING")
+    """``required``: no file is announced or handed out before Defender for Storage has found it clean."""
+    malware_scan_patience_seconds: float = Field(
+        3600, alias="DROPBELL_MALWARE_SCAN_PATIENCE_SECONDS", ge=60, le=7 * 86_400
+    )
+    """So long after it was stored, a file without a verdict is told of to operators."""
     rate_limit_requests: int = Field(6_000, alias="DROPBELL_RATE_LIMIT_REQUESTS", ge=0)
     """Requests that each caller can make of each instance within the window below; 0 for no limit."""
     rate_limit_window_seconds: int = Field(60, alias="DROPBELL_RATE_LIMIT_WINDOW_SECONDS", gt=0, le=86_400)

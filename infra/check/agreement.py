@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from infra.check.bicep import Kind, literal, members, parse, text, walk
+from infra.check.bicep import Kind, literal, member, members, parse, text, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +28,15 @@ QUEUE_SETTINGS: Final[Mapping[str, str]] = {
 """What the verified module calls a setting, and where service-bus.bicep has it from."""
 NOT_IN_AZURE: Final = {"ForwardTo", "ForwardDeadLetteredMessagesTo"}
 """Settings of the local broker's file that have to be empty, so that Azure does not need them."""
+MALWARE: Final = "malwareScanning"
+OF_THE_GATE: Final = frozenset({"tagReader", "appVerdicts"})
+"""What roles.bicep has for the gate for malware alone."""
 CONFIG: Final = "local/service_bus.config.json"
 
 
 def check_agreement(root: Path) -> Sequence[str]:
     """Findings about files that contradict each other."""
-    return [*_queue(root), *_names(root), *_host(root), *_runtime(root)]
+    return [*_queue(root), *_names(root), *_host(root), *_runtime(root), *_malware(root)]
 
 
 def _queue(root: Path) -> Iterator[str]:
@@ -125,6 +128,28 @@ def _runtime(root: Path) -> Iterator[str]:
             ".python-version": (root / ".python-version").read_text().strip(),
         },
     )
+
+
+def _malware(root: Path) -> Iterator[str]:
+    """Scanner, role and gate come and go together: otherwise files wait for ever, or not at all."""
+    folder = root / "infra"
+    settings = parse(folder / "modules" / "app-settings.bicep")
+    given = members(settings.of_kind(Kind.VARIABLE)["settings"].value).get("DROPBELL_MALWARE_SCANNING")
+    if given is None or text(given) != f"{MALWARE} ? 'required' : 'off'":
+        yield f"{settings.name}: DROPBELL_MALWARE_SCANNING does not follow {MALWARE}"
+    main, roles = parse(folder / "main.bicep"), parse(folder / "modules" / "roles.bicep")
+    modules = main.of_kind(Kind.MODULE)
+    for name in ("settings", "roles", "alerts"):
+        handed = member(modules[name].body.get("params"), MALWARE)
+        if handed is None or text(handed) != MALWARE:
+            yield f"{main.name}: {name}.{MALWARE} is not {MALWARE}"
+    conditional = [(main, "malware")]
+    conditional += [(roles, each.name) for each in roles.declarations if each.name in OF_THE_GATE]
+    for file, name in conditional:
+        if re.search(rf"\b{name} '[^']+' = if \({MALWARE}\) ", text(file.root)) is None:
+            yield f"{file.name}: {name} does not follow {MALWARE}"
+    if "malware" not in text(modules["settings"].body["dependsOn"]):
+        yield f"{main.name}: settings can be there before the scanner is"
 
 
 def _differing(what: str, said: Mapping[str, str | None]) -> Iterator[str]:

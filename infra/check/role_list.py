@@ -22,6 +22,12 @@ ROLE_IDS: Final[Mapping[str, str]] = {
 }
 """Azure's built-in roles. https://learn.microsoft.com/azure/role-based-access-control/built-in-roles"""
 
+TAG_READER: Final = "Dropbell Blob Tag Reader"
+CUSTOM_ROLES: Final[Mapping[str, frozenset[str]]] = {
+    TAG_READER: frozenset({"Microsoft.Storage/storageAccounts/blobServices/containers/blobs/tags/read"}),
+}
+"""Roles of our own: the data actions that each allows. They allow nothing else."""
+
 APP: Final = "app"
 EVENT_TOPIC: Final = "event topic"
 
@@ -73,6 +79,7 @@ EXPECTED: Final[Sequence[Grant]] = (
     Grant(APP, "host storage account", "Storage Queue Data Contributor"),
     Grant(APP, "host storage account", "Storage Table Data Contributor"),
     Grant(APP, "container `uploads`", "Storage Blob Data Contributor"),
+    Grant(APP, "container `uploads`", TAG_READER),
     Grant(APP, "data storage account", "Storage Blob Delegator"),
     Grant(APP, "table `dropbell`", "Storage Table Data Contributor"),
     Grant(APP, "queue `webjobs-blobtrigger-poison`", "Storage Queue Data Contributor"),

@@ -242,7 +242,7 @@ module onMalware 'br/public:avm/res/insights/scheduled-query-rule:0.6.0' = if (m
   params: {
     name: '${prefix}-malware-found'
     location: location
-    alertDescription: 'Defender found malware in an upload, or could not scan one.'
+    alertDescription: 'Defender found malware in an upload, or could not scan one. Nobody can read it.'
     severity: 1
     tags: tags
     scopes: [workspaceId]

@@ -18,6 +18,7 @@ param mailEndpoint string
 param mailFrom string
 param insightsConnectionString string
 param traceSampleRatio string
+param malwareScanning bool
 param furtherSettings object
 
 var suffix = environment().suffixes.storage
@@ -56,6 +57,7 @@ var settings = {
   DROPBELL_MAIL_FROM: mailFrom
   DROPBELL_MAIL_CLIENT_ID: empty(mailEndpoint) ? '' : clientId
   DROPBELL_TRACE_SAMPLE_RATIO: traceSampleRatio
+  DROPBELL_MALWARE_SCANNING: malwareScanning ? 'required' : 'off'
 }
 
 resource app 'Microsoft.Web/sites@2024-11-01' existing = {

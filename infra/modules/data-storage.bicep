@@ -15,6 +15,7 @@ param dnsZoneIds object
 var poisonQueue = 'webjobs-blobtrigger-poison'
 // Where direct uploads and parts wait that are no file yet. An upload lives for six days at most (DROPBELL_UPLOAD_EXPIRES_SECONDS).
 var stagingFolder = 'incoming/'
+var stagingPrefix = '${uploadsContainer}/${stagingFolder}'
 var private = !empty(endpointSubnetId)
 var endpoints = [
   for service in ['blob', 'queue', 'table']: {
@@ -99,7 +100,7 @@ module account 'br/public:avm/res/storage/storage-account:0.33.0' = {
         definition: {
           filters: {
             blobTypes: ['blockBlob']
-            prefixMatch: ['${uploadsContainer}/${stagingFolder}']
+            prefixMatch: [stagingPrefix]
           }
           actions: {
             baseBlob: {
@@ -117,4 +118,5 @@ module account 'br/public:avm/res/storage/storage-account:0.33.0' = {
 output resourceId string = account.outputs.resourceId
 output name string = account.outputs.name
 output blobEndpoint string = account.outputs.primaryBlobEndpoint
+output stagingPrefix string = stagingPrefix
 output poisonQueue string = poisonQueue

@@ -15,6 +15,7 @@ param vaultName string
 param secretName string
 param insightsName string
 param communicationName string
+param malwareScanning bool
 
 var roleIds = {
   StorageBlobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
@@ -67,6 +68,40 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
 
 resource communication 'Microsoft.Communication/communicationServices@2025-09-01' existing = {
   name: empty(communicationName) ? 'none' : communicationName // a name has to be well-formed even where it is not used
+}
+
+// Verdicts stand in index tags, which Storage Blob Data Contributor cannot read and Storage Blob Data Owner could also write:
+// who can write them can say that malware is clean. Hence a role of our own.
+// https://learn.microsoft.com/rest/api/storageservices/get-blob-tags#permissions
+var tagReaderId = guid(resourceGroup().id, 'Dropbell Blob Tag Reader')
+
+resource tagReader 'Microsoft.Authorization/roleDefinitions@2022-04-01' = if (malwareScanning) {
+  name: tagReaderId
+  properties: {
+    type: 'CustomRole'
+    roleName: 'Dropbell Blob Tag Reader (${resourceGroup().name})' // unique in the tenant
+    description: 'Reads the index tags of blobs, and nothing else'
+    assignableScopes: [resourceGroup().id]
+    permissions: [
+      {
+        actions: []
+        notActions: []
+        dataActions: ['Microsoft.Storage/storageAccounts/blobServices/containers/blobs/tags/read']
+        notDataActions: []
+      }
+    ]
+  }
+}
+
+resource appVerdicts 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (malwareScanning) {
+  scope: uploads
+  name: guid(uploads.id, appPrincipalId, tagReaderId)
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: tagReader.id
+    description: 'The verdicts of the malware scanner'
+  }
 }
 
 resource appHostBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {

@@ -18,6 +18,7 @@ from shared.adapters.blob_errors import TAKEN, is_missing
 from shared.adapters.blob_reading import read_blob
 from shared.adapters.discarding import delete_blob, discard_blocks, is_discarded
 from shared.adapters.same_write import is_same_write, same_commit
+from shared.adapters.scan_tags import verdict_of
 from shared.adapters.staged_blocks import stage_all, stage_block, staged_blocks
 from shared.errors import EntityExistsError, EntityMissingError
 from shared.files.blocks import BLOCK_BYTES, in_blocks
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from azure.storage.blob.aio import BlobClient
 
     from shared.adapters.azure_transport import Patience
-    from shared.ports import StagedBlock
+    from shared.ports import StagedBlock, Verdict
 
 __all__ = ["BLOCK_BYTES", "AzureBlobs"]
 
@@ -176,6 +177,19 @@ class AzureBlobs:
             await discard_blocks(blob)
         else:
             await self._answered("Blob delete", lambda: delete_blob(blob))
+
+    async def verdict(self, name: str) -> Verdict | None:
+        """See ``Scanner``: what Defender for Storage has written to the blob's index tags."""
+
+        async def read() -> Verdict | None:
+            try:
+                return verdict_of(await self._blob(name).get_blob_tags())
+            except HttpResponseError as error:
+                if is_missing(error):
+                    return None
+                raise
+
+        return await self._answered("Blob tags", read)
 
     async def check(self) -> None:
         """Ask for the container; raises UnavailableError when it does not answer."""

@@ -20,6 +20,7 @@ from shared.adapters.blob_arguments import (
     check_range,
 )
 from shared.adapters.same_write import is_same_write, same_commit
+from shared.adapters.scan_tags import verdict_of
 from shared.adapters.transaction import check_transaction
 from shared.errors import EntityChangedError, EntityExistsError, EntityMissingError, UnavailableError
 from shared.ports import (
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, MutableSequence, Sequence
     from email.message import EmailMessage
 
-    from shared.ports import Change
+    from shared.ports import Change, Verdict
 
 
 PIECE_BYTES = 1024 * 1024
@@ -62,12 +63,14 @@ class MemoryClock:
 
 
 class MemoryBlobs:
-    """``BlobStore`` in dictionaries."""
+    """``BlobStore`` in dictionaries, and the ``Scanner`` that reads their tags."""
 
     def __init__(self) -> None:
         self.contents: dict[str, bytes] = {}
         self.blocks: dict[str, dict[str, bytes]] = {}
         """Staged and not committed, by blob name and block id."""
+        self.tags: dict[str, dict[str, str]] = {}
+        """Index tags, by blob name."""
         self._properties: dict[str, BlobProperties] = {}
         self._versions = itertools.count(1)
 
@@ -131,8 +134,12 @@ class MemoryBlobs:
 
     async def delete(self, name: str) -> None:
         """See ``BlobStore``."""
-        for held in (self.contents, self.blocks, self._properties):
+        for held in (self.contents, self.blocks, self.tags, self._properties):
             held.pop(name, None)
+
+    async def verdict(self, name: str) -> Verdict | None:
+        """See ``Scanner``."""
+        return verdict_of(self.tags.get(name, {}))
 
     def _make(self, asked: BlobProperties, whole: bytes) -> BlobProperties:
         """What makes a blob throws away the blocks that are not part of it."""

@@ -23,7 +23,7 @@ class Application(Http):
 
     async def sweep(self) -> None:
         """What the timer does: works off what is due."""
-        from shared.files import file, removal, upload_end
+        from shared.files import file, removal, scanning, upload_end
         from shared.ledger import idempotency
         from shared.notifications import happenings, history, lost_messages, redelivery
         from shared.telemetry.spans import SpanKind
@@ -35,6 +35,7 @@ class Application(Http):
             lost_messages.DUE_KIND: lost.look,
             history.DUE_KIND: self.history.forget,
             file.ANNOUNCE: lost.after(self.fan_out.look),
+            scanning.DUE_KIND: lost.after(self.fan_out.look_again),
             upload_end.DUE_KIND: self.upload_ends.look,
             removal.EXPIRY: self.removal.expire,
             removal.PURGE: self.removal.purge_due,

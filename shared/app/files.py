@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from shared.files.publication import Publication
     from shared.files.quota import Quota
     from shared.files.removal import Removal
+    from shared.files.scanning import ScanGate
     from shared.files.upload_end import UploadEnds
     from shared.files.uploading import Uploads
     from shared.ledger.idempotency import IdempotentRequests
@@ -63,6 +64,25 @@ class Files(World):
             content=self.content_policy,
             due=self.due_book,
             events=self.events,
+        )
+
+    @cached_property
+    def scan_gate(self) -> ScanGate | None:
+        """What files have to pass before anybody is told of them; None where nothing scans them."""
+        settings = self.settings
+        if settings.malware_scanning == "off":
+            return None
+        from shared.files.scanning import ScanGate
+
+        return ScanGate(
+            self.scanner,
+            self.blobs,
+            self.tables,
+            self.clock,
+            quota=self.quota,
+            due=self.due_book,
+            events=self.events,
+            patience_seconds=settings.malware_scan_patience_seconds,
         )
 
     @cached_property

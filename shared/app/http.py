@@ -104,7 +104,8 @@ class Http(Notifications):
         """``/files/{file_id}/content``."""
         from shared.web.content import ContentRoutes
 
-        return ContentRoutes(self.catalogue, self.blobs, self.url_signer, self.clock)
+        is_scanned = self.settings.malware_scanning == "required"
+        return ContentRoutes(self.catalogue, self.blobs, self.url_signer, self.clock, only_scanned=is_scanned)
 
     @cached_property
     def share_link_routes(self) -> ShareLinkRoutes:

@@ -131,6 +131,7 @@ class Notifications(Files):
             self.clock,
             public_url=self.settings.public_url,
             history=self.history,
+            gate=self.scan_gate,
         )
 
     @cached_property

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         JsonSource,
         MailSender,
         MessageQueue,
+        Scanner,
         TableStore,
         UrlSigner,
     )
@@ -89,6 +90,11 @@ class World:
     @cached_property
     def blobs(self) -> BlobStore:
         """The uploads container."""
+        return self._azure_blobs
+
+    @cached_property
+    def scanner(self) -> Scanner:
+        """What the malware scanner says of blobs."""
         return self._azure_blobs
 
     @cached_property

@@ -26,28 +26,33 @@ class FileStatus(StrEnum):
     ::
 
         receiving ──▶ stored ──▶ announced ──▶ settled
-            │           │  └──(no subscriber)──▲  │
-            ▼           └───────────┬─────────────┘
-        rejected ──────────────▶ deleted
+            │         │ │  └──(no subscriber)──▲  │
+            ▼         │ └───────────┬─────────────┘
+        rejected ◀────┘             ▼
+            └──────────────────▶ deleted
     """
 
     RECEIVING = "receiving"
     """Bytes are coming in or being checked. There is an upload (``shared.files.upload``) and no file yet."""
     STORED = "stored"
-    """Every byte is in Blob Storage; subscribers are about to be told."""
+    """Every byte is in Blob Storage; subscribers are about to be told, where files are scanned for malware
+    once the verdict is there (``shared.files.scanning``)."""
     ANNOUNCED = "announced"
     """There is a delivery for every subscription that wants the file."""
     SETTLED = "settled"
     """No delivery is under way any more."""
     REJECTED = "rejected"
-    """What arrived is not what was announced or allowed; ``reason`` says why. Its bytes are not kept."""
+    """What arrived is not what was announced or allowed, or is malware; ``reason`` says why. Its bytes are
+    not kept."""
     DELETED = "deleted"
     """Its owner has deleted it, or it expired; the bytes go at the next purge."""
 
 
 TRANSITIONS: Mapping[FileStatus, frozenset[FileStatus]] = {
     FileStatus.RECEIVING: frozenset({FileStatus.STORED, FileStatus.REJECTED}),
-    FileStatus.STORED: frozenset({FileStatus.ANNOUNCED, FileStatus.SETTLED, FileStatus.DELETED}),
+    FileStatus.STORED: frozenset(
+        {FileStatus.ANNOUNCED, FileStatus.SETTLED, FileStatus.REJECTED, FileStatus.DELETED}
+    ),
     FileStatus.ANNOUNCED: frozenset({FileStatus.SETTLED, FileStatus.DELETED}),
     FileStatus.SETTLED: frozenset({FileStatus.DELETED}),
     FileStatus.REJECTED: frozenset({FileStatus.DELETED}),

@@ -26,7 +26,7 @@ from shared.errors import (
     UnsupportedMediaTypeError,
 )
 from shared.files import file as files
-from shared.files import intake
+from shared.files import intake, scanning
 from shared.files import upload as uploads
 from shared.files.events import EventType, Silence
 from shared.files.file import File, FileStatus
@@ -133,6 +133,8 @@ class Publication:
             record(Event.DELIVERY_SKIPPED, level=logging.WARNING, reason="a blob that is no file of ours")
             return None
         file = None if incoming else await intake.find(self._tables, owner, file_id)
+        if file is not None and scanning.is_malware(file):
+            await self._blobs.delete(blob_name)  # who rejected it may have crashed, or a client sent it again
         if file is not None:
             return file if file.status in files.PUBLISHED else None
         entity = await self._tables.get(owner, uploads.row_key(file_id))

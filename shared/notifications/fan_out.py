@@ -41,11 +41,23 @@ MAX_TRIES = 4
 """Races against another run of the same event that are fought here; then the event is delivered again."""
 
 
+_OF_WHAT_IS_KNOWN = frozenset({EventType.FILE_UPDATED, EventType.FILE_DELETED})
+"""Events of files that subscribers have been told of before."""
+
+
 class Arrivals(Protocol):
     """Tells which file a blob is."""
 
     async def file_at(self, blob_name: str) -> File | None:
         """The published file whose blob has just been made; None when that blob is no file."""
+        ...
+
+
+class Gate(Protocol):
+    """Keeps files from being announced."""
+
+    async def lets_pass(self, file: File) -> bool:
+        """Whether the stored file may be announced; otherwise the gate has it looked at again."""
         ...
 
 
@@ -58,7 +70,11 @@ class HistoryNotes(Protocol):
 
 
 class FanOut:
-    """Turns a stored file into deliveries and messages."""
+    """Turns a stored file into deliveries and messages.
+
+    Args:
+        gate: What a file has to pass before anybody is told of it; None: nothing.
+    """
 
     def __init__(
         self,
@@ -69,6 +85,7 @@ class FanOut:
         *,
         public_url: str,
         history: HistoryNotes | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._arrivals = arrivals
         self._tables = tables
@@ -76,6 +93,7 @@ class FanOut:
         self._clock = clock
         self._public_url = public_url
         self._history = history
+        self._gate = gate
 
     async def announce(self, blob_name: str) -> None:
         """Carry out what a BlobCreated event asks for; safe to run any number of times, also at once."""
@@ -84,6 +102,8 @@ class FanOut:
             return
         works_on(file)
         tell(correlation_id=file.correlation_id)
+        if not await self._passes(file):
+            return
         is_new = file.status is FileStatus.STORED
         pending = await self._announced(file)
         await self._send(file, EventType.FILE_STORED, pending)
@@ -100,7 +120,12 @@ class FanOut:
         )
 
     async def tell(self, file: File, event_type: EventType) -> None:
-        """Make and send the deliveries of any other event; safe to run again, as ``announce`` is."""
+        """Make and send the deliveries of any other event; safe to run again, as ``announce`` is.
+
+        Of a file at the gate only its rejection is told: who has not heard of it hears of no change either.
+        """
+        if self._gate is not None and event_type in _OF_WHAT_IS_KNOWN and file.announced_at is None:
+            return
         for tries_left in reversed(range(MAX_TRIES)):
             wanted = [
                 self._delivery(file, event_type, each) for each in await self._wanting(file, event_type)
@@ -126,6 +151,8 @@ class FanOut:
         """
         file = await self._arrivals.file_at(files.blob_name(owner, file_id))
         if file is not None and file.status is not FileStatus.SETTLED:
+            if not await self._passes(file):
+                return None
             if file.status is FileStatus.STORED:
                 record(
                     Event.EVENT_MISSED,
@@ -137,6 +164,13 @@ class FanOut:
                 measure(Metric.SWEEP_FINDINGS, kind=files.ANNOUNCE)
             await self.announce(files.blob_name(owner, file_id))
         return None
+
+    async def look_again(self, owner: str, file_id: str) -> None:
+        """See to a file that the gate has kept: announce it if it may pass now."""
+        await self.announce(files.blob_name(owner, file_id))
+
+    async def _passes(self, file: File) -> bool:
+        return self._gate is None or file.status is not FileStatus.STORED or await self._gate.lets_pass(file)
 
     async def _announced(self, file: File) -> Sequence[Delivery]:
         """Make the deliveries unless they are there; returns those whose message may have to be sent."""

@@ -39,6 +39,7 @@ class Event(StrEnum):
     QUOTA_EXCEEDED = "dropbell.quota.exceeded"
     UPLOAD_ENDED = "dropbell.upload.ended"
     FILE_REJECTED = "dropbell.file.rejected"
+    FILE_HELD = "dropbell.file.held"
     SUBSCRIPTION_DISABLED = "dropbell.subscription.disabled"
     AUDIT = "dropbell.audit"
     SIGNING_KEYS_STALE = "dropbell.signing_keys.stale"

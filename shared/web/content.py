@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from shared.errors import EntityMissingError, NotFoundError
 from shared.files import file as files
+from shared.files.scanning import check_passed
 from shared.web.byte_range import byte_range
 from shared.web.conditional import allows_range, check_precondition, field, is_not_modified
 from shared.web.content_headers import disposition, of_content, validators
@@ -32,13 +33,22 @@ URL_LIFE = timedelta(minutes=5)
 
 
 class ContentRoutes:
-    """Serves the bytes of files."""
+    """Serves the bytes of files; with ``only_scanned``, of none that waits for the scan for malware."""
 
-    def __init__(self, catalogue: Catalogue, blobs: BlobStore, urls: UrlSigner, clock: Clock) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        blobs: BlobStore,
+        urls: UrlSigner,
+        clock: Clock,
+        *,
+        only_scanned: bool = False,
+    ) -> None:
         self._catalogue = catalogue
         self._blobs = blobs
         self._urls = urls
         self._clock = clock
+        self._only_scanned = only_scanned
 
     async def get_content(self, call: Call) -> Response:
         """``GET`` and ``HEAD /files/{file_id}/content``; ``?redirect=true`` leads to a short-lived URL."""
@@ -54,6 +64,7 @@ class ContentRoutes:
         Memory stays bounded: chunks are passed on as Blob Storage sends them. When it fails in the middle,
         the connection breaks, so that half a file is never taken for a whole one.
         """
+        self._check_passed(file)
         tag = content_tag(file)
         inline = _inline(request)
         check_precondition(request, tag)
@@ -84,7 +95,12 @@ class ContentRoutes:
             raise NotFoundError("You have no file of this id.", reason="blob-missing") from None
         return _Stream(_joined(first, chunks), status_code, headers)
 
+    def _check_passed(self, file: File) -> None:
+        if self._only_scanned:
+            check_passed(file, self._clock.now())
+
     async def _redirect(self, file: File, *, inline: bool) -> Response:
+        self._check_passed(file)
         url = await self._urls.download_url(
             files.blob_name(file.owner, file.id),
             expires_at=self._clock.now() + URL_LIFE,

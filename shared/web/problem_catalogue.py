@@ -248,6 +248,13 @@ _PROBLEMS: Final = (
         "Have it answer the challenge, then ask for another one with `verify`.",
     ),
     Problem(
+        "being-scanned",
+        (errors.ConflictError,),
+        "The file waits for its scan for malware; until it is found clean, nobody can read its content.",
+        "Ask again once Retry-After has passed; the file's `status` leaves `stored` when it can be read, and "
+        "becomes `rejected` for malware.",
+    ),
+    Problem(
         "offset-mismatch",
         (errors.ConflictError,),
         "The part does not begin where the upload ends. Nothing of it was kept.",

@@ -221,7 +221,7 @@ FILE_OPERATIONS: Final[Mapping[str, Operation]] = {
                 "Ask for a short-lived URL of the bytes instead.",
             ),
         ),
-        problems=("invalid-query", "not-found", "changed", "range-not-satisfiable"),
+        problems=("invalid-query", "not-found", "being-scanned", "changed", "range-not-satisfiable"),
         example=("-H 'Range: bytes=0-1023'", "-o part.bin"),
     ),
     "create_share_link": Operation(
@@ -260,6 +260,7 @@ FILE_OPERATIONS: Final[Mapping[str, Operation]] = {
         problems=(
             "invalid-query",
             "not-found",
+            "being-scanned",
             "gone",
             "share-link-expired",
             "changed",

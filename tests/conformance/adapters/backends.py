@@ -14,7 +14,7 @@ from shared.adapters.tables import AzureTables
 from tests.conformance.adapters.running_part import RunningPart
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from azure.storage.blob.aio import ContainerClient
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from local.azurite import StoragePorts
     from shared.adapters.azure_transport import AzureTransport, Patience
     from shared.adapters.memory import MemoryBlobs
-    from shared.ports import BlobProperties, BlobStore
+    from shared.ports import BlobProperties, BlobStore, Scanner
 
 CONTAINER = "uploads"
 TABLE = "dropbell"
@@ -37,15 +37,28 @@ class BlobBackend(Protocol):
     @property
     def store(self) -> BlobStore: ...
 
+    @property
+    def scanner(self) -> Scanner: ...
+
     async def content(self, name: str) -> bytes | None: ...
 
     async def overwrite(self, name: str, content: bytes) -> None:
         """Replace the blob, as somebody with a signed URL can."""
 
+    async def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        """Set the blob's index tags, as the malware scanner does."""
+
 
 @dataclass
 class MemoryBackend:
     store: MemoryBlobs
+
+    @property
+    def scanner(self) -> Scanner:
+        return self.store
+
+    async def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        self.store.tags[name] = dict(tags)
 
     async def content(self, name: str) -> bytes | None:
         return self.store.contents.get(name)
@@ -59,6 +72,13 @@ class MemoryBackend:
 class AzureBackend:
     store: AzureBlobs
     container: ContainerClient
+
+    @property
+    def scanner(self) -> Scanner:
+        return self.store
+
+    async def tag(self, name: str, tags: Mapping[str, str]) -> None:
+        await self.container.get_blob_client(name).set_blob_tags(dict(tags))
 
     async def content(self, name: str) -> bytes | None:
         try:

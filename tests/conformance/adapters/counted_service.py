@@ -23,7 +23,7 @@ from tests.unit.shared.asgi import Client, body_of, request
 from tests.unit.shared.portal import EVERYTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from starlette.responses import Response
 
@@ -62,6 +62,8 @@ def _blob(method: str, query: dict[str, list[str]]) -> str:
             return "blob_writes"
         case "GET" | "HEAD", "" | "blocklist":
             return "blob_reads"
+        case "GET", "tags":
+            return "blob_tag_reads"
         case "DELETE", "":
             return "blob_deletes"
         case other:
@@ -115,9 +117,9 @@ class CountingSender(MemorySender):
 
 
 class CountedService:
-    """One application with a table and a user of its own."""
+    """One application with a table and a user of its own, and ``more`` settings."""
 
-    def __init__(self, ports: StoragePorts) -> None:
+    def __init__(self, ports: StoragePorts, more: Mapping[str, str] | None = None) -> None:
         user, table = str(uuid.uuid4()), f"counted{uuid.uuid4().hex}"
         with TableServiceClient.from_connection_string(ports.connection_string) as tables:
             tables.create_table(table)
@@ -142,6 +144,7 @@ class CountedService:
                 "DROPBELL_SECRETS_KEY": "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=",
                 "DROPBELL_WEBHOOK_ALLOWED_HOSTS": "127.0.0.1",
             }
+            | dict(more or {})
         )
         self.app = Application(
             settings,

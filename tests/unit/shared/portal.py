@@ -48,6 +48,7 @@ class Portal:
         own = {
             "clock": self.clock,
             "blobs": self.blobs,
+            "scanner": self.blobs,
             "tables": self.tables,
             "queue": self.queue,
             "sender": self.sender,

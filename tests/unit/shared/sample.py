@@ -33,6 +33,7 @@ from shared.ports import Insert
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from shared.notifications.fan_out import Gate
     from shared.notifications.owner_news import OwnerNews
     from shared.notifications.target_guard import TargetGuard
     from shared.ports import MessageQueue, TableStore
@@ -169,13 +170,13 @@ class World:
         self.queue: MessageQueue = queue(self.sent) if queue else self.sent
         self.sender = MemorySender(*answers)
 
-    def fan_out(self) -> FanOut:
+    def fan_out(self, gate: Gate | None = None) -> FanOut:
         quota = Quota(self.tables, QuotaPolicy())
         due = DueBook(self.tables, self.clock)
         publication = Publication(
             self.blobs, self.tables, self.clock, quota=quota, content=AnyContent(), due=due
         )
-        return FanOut(publication, self.tables, self.queue, self.clock, public_url=PUBLIC_URL)
+        return FanOut(publication, self.tables, self.queue, self.clock, public_url=PUBLIC_URL, gate=gate)
 
     def deliverer(
         self,
