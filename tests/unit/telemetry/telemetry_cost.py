@@ -1,8 +1,8 @@
 """What an upload costs in processor time, alone and with a delivery, over memory adapters.
 
 The adapters are followed as the real ones are, so that there are as many spans; what is exported goes to a
-real endpoint, and that is counted, too. Prints JSON: ``upload_us``, ``with_delivery_us``. Telemetry is on where
-the environment has a connection string. Run by ``benches/telemetry.py`` in processes of its own.
+real endpoint, and that is counted, too. Prints JSON: ``upload_us``, ``with_delivery_us``. Telemetry is on
+where the environment has a connection string. Run by ``benches/telemetry.py`` in processes of its own.
 """
 
 from __future__ import annotations
