@@ -50,7 +50,7 @@ def test_the_sum_is_that_of_its_parts() -> None:
         3,
         2,
     )
-    by_hand = 22 * 0.036 + 3 * 0.4 + 5.0 + 1 * 0.4 + 3 * 0.8 + 2 * 0.6 + 3 * 0.4 + 2 * 2.3
+    by_hand = 23 * 0.036 + 3 * 0.4 + 5.0 + 1 * 0.4 + 3 * 0.8 + 2 * 0.6 + 3 * 0.4 + 2 * 2.3
     busy = (1.0 + 2 * 0.3) * 0.5 / 16 * 26
     worked_out = sum(costs.usd_per_million(meter, number, FACTS) for meter, number in count.items())
     assert worked_out == pytest.approx(by_hand)
