@@ -35,10 +35,10 @@ param instanceMemoryMB int = 512
 @maxValue(1000)
 param maximumInstances int = 100
 
-@description('Requests that one instance answers at the same time. The handlers are asynchronous, so that they share it.')
+@description('Requests that one instance answers at the same time. A large upload holds up to 28 MiB meanwhile: 8 fit into 512 MB.')
 @minValue(1)
 @maxValue(1000)
-param httpConcurrency int = 16
+param httpConcurrency int = 8
 
 @description('Instances that never go away: { http, blob, deliver }, each 0 when left out. Billed around the clock.')
 param alwaysReady object = {}

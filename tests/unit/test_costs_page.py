@@ -8,6 +8,7 @@ import re
 import pytest
 
 from benches import costs
+from local.up import ROOT
 
 OPERATIONS = costs.read("operations.json")
 FACTS = costs.read("costs.json")
@@ -51,7 +52,7 @@ def test_the_sum_is_that_of_its_parts() -> None:
         2,
     )
     by_hand = 23 * 0.036 + 3 * 0.4 + 5.0 + 1 * 0.4 + 3 * 0.8 + 2 * 0.6 + 3 * 0.4 + 2 * 2.3
-    busy = (1.0 + 2 * 0.3) * 0.5 / 16 * 26
+    busy = (1.0 + 2 * 0.3) * 0.5 / 8 * 26
     worked_out = sum(costs.usd_per_million(meter, number, FACTS) for meter, number in count.items())
     assert worked_out == pytest.approx(by_hand)
     assert f"| {by_hand + busy:.2f} |" in costs.price_table(OPERATIONS, FACTS)
@@ -66,3 +67,12 @@ def test_what_the_text_says_of_the_limits_follows_from_the_table() -> None:
     assert "About 900 files a second: the tables of one storage account" in text
     assert math.ceil(peak / files_a_second) <= 40
     assert "forty cells" in text
+
+
+def test_an_instance_is_reckoned_as_it_is_deployed() -> None:
+    template = (ROOT / "infra" / "main.bicep").read_text()
+    (at_a_time,) = re.findall(r"^param httpConcurrency int = (\d+)$", template, re.MULTILINE)
+    (memory_mb,) = re.findall(r"^param instanceMemoryMB int = (\d+)$", template, re.MULTILINE)
+    assert FACTS["assumed"]["at_a_time"] == int(at_a_time)
+    assert FACTS["assumed"]["instance_gb"] == int(memory_mb) / 1024
+    assert f"shares an instance of {memory_mb} MB with {int(at_a_time) - 1} others" in costs.PAGE.read_text()
