@@ -64,6 +64,7 @@ def test_slow_reader_holds_the_function_back_and_leaving_ends_it(start_host: Sta
     host = start_host("streaming")
     host.request("GET", f"/api/download/1/{framing}")  # warm up
     sent = host.work_dir / "sent"
+    host.wait(sent.exists, "the warm-up is over for the function, too")
     sent.unlink()
     before = peak_mebibytes(host)
     connection = narrow(host)
