@@ -59,15 +59,19 @@ SAMPLED: Final = frozenset(
 def record(event: Event, *, level: int = logging.INFO, **fields: Value | None) -> None:
     """Write one record, fields without a value left out.
 
-    It becomes a part of the work that is followed (``recorder``). What is exported from there is not logged
-    as well, except for warnings and errors: they shall be found where nothing can be exported, too. A log
-    record is a JSON object on one line.
+    It becomes a part of the work that is followed (``recorder``) and has its trace and correlation ids. What
+    is exported from there is not logged as well, except for warnings and errors: they shall be found where
+    nothing can be exported, too. A log record is a JSON object on one line.
     """
     known: dict[str, Value] = {name: value for name, value in fields.items() if value is not None}
     span = current()
     if span is not None:
-        span.part.happenings.append(Happening(event.value, level, time.time_ns(), span.span_id, known))
-        if span.part.is_exported and level < logging.WARNING:
+        part = span.part
+        known.setdefault("trace_id", part.trace_id)
+        if (correlation_id := part.root.attributes.get("correlation_id")) is not None:
+            known.setdefault("correlation_id", correlation_id)
+        part.happenings.append(Happening(event.value, level, time.time_ns(), span.span_id, known))
+        if part.is_exported and level < logging.WARNING:
             return
     if _logger.isEnabledFor(level):
         _logger.log(level, "%s", json.dumps({"event": event.value, **known}, separators=(",", ":")))

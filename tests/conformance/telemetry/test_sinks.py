@@ -152,7 +152,8 @@ def test_events_stand_in_the_trace_with_their_weight(endpoint: Ingestion) -> Non
     assert request["tags"]["ai.operation.parentId"] == spans["POST /api/v1/files"]["id"]
     assert (request["sampleRate"], attempt["sampleRate"]) == (25.0, 100.0)
     fields = request["data"]["baseData"]["properties"]
-    assert fields == {"route": "create_file", "duration_ms": "1.5", "level": "info"}
+    told = {"route": "create_file", "duration_ms": "1.5", "level": "info", "correlation_id": "order-4711"}
+    assert fields == told
     assert attempt["data"]["baseData"]["properties"]["level"] == "warning"
 
 

@@ -240,3 +240,14 @@ def test_a_log_record_is_written_where_nothing_is_exported_and_of_warnings(
     sink = MemoryTelemetry()
     assert tell_of(sink) == [logging.WARNING]
     assert [h.level for h in sink.happenings] == [logging.INFO, logging.WARNING]
+
+
+def test_every_record_in_a_piece_of_work_has_its_ids() -> None:
+    sink = MemoryTelemetry()
+    with Telemetry(sink).work("job", SpanKind.SERVER, parent=ELSEWHERE):
+        tell(correlation_id="order-4711")
+        record(Event.QUOTA_EXCEEDED)
+        record(Event.FILE_ANNOUNCED, correlation_id="the file's", trace_id="the file's")
+    quota, announced = sink.happenings
+    assert quota.fields == {"trace_id": ELSEWHERE.trace_id, "correlation_id": "order-4711"}
+    assert announced.fields == {"correlation_id": "the file's", "trace_id": "the file's"}
