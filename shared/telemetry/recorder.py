@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from shared.telemetry.events import SAMPLED
-from shared.telemetry.spans import TracePart, inside, make_current
+from shared.telemetry.spans import TracePart, inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,6 +135,3 @@ class Telemetry:
 def is_sampled(trace_id: str, ratio: float) -> bool:
     """Whether the trace is among the ``ratio`` of all traces that are kept: its lower 64 bits decide."""
     return int(trace_id[16:], 16) < ratio * _SCORES
-
-
-__all__ = ["Export", "Sink", "Telemetry", "is_sampled", "make_current"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 from shared.telemetry.events import FIELDS, SAMPLED, Event
@@ -13,10 +14,14 @@ ROOT = Path(__file__).parent.parent.parent.parent
 NO_FIELDS = {"level"}
 
 
-def calls(name: str) -> list[ast.Call]:
+@cache
+def all_calls() -> list[ast.Call]:
     trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "shared").rglob("*.py"))]
-    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    return [node for node in nodes if isinstance(node.func, ast.Name) and node.func.id == name]
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
+def calls(name: str) -> list[ast.Call]:
+    return [node for node in all_calls() if isinstance(node.func, ast.Name) and node.func.id == name]
 
 
 def test_every_field_that_is_recorded_is_listed_and_every_listed_one_is_recorded() -> None:

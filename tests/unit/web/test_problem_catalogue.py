@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,7 @@ def default_codes(targets: list[ast.expr], value: ast.expr) -> list[ast.expr]:
     return found
 
 
+@cache
 def uses() -> list[Use]:
     found: list[Use] = []
     for path in sorted((ROOT / "shared").rglob("*.py")):
