@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from shared.errors import ProblemError
     from shared.identity.permissions import Permission
     from shared.identity.principal import Principal
     from shared.identity.token import TokenValidator
-    from shared.telemetry.spans import Span, TracePart, Value
+    from shared.telemetry.spans import TracePart, Value
 
 CORRELATION_HEADER = "x-correlation-id"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -79,6 +80,13 @@ class _Visit:
     level: int = logging.INFO
     caller: Principal | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def went_wrong(self, error: Exception) -> ProblemError:
+        """Note it; returns the problem that it is."""
+        problem = as_problem(error)
+        self.reason = problem.reason or problem.code
+        self.level = logging.ERROR if problem.status >= 500 else logging.WARNING
+        return problem
 
 
 class Allowance(Protocol):
@@ -162,9 +170,7 @@ class Front:
         try:
             response = await work(visit)
         except Exception as error:  # noqa: BLE001 - the edge: whatever happened, the client gets an answer
-            problem = as_problem(error)
-            visit.reason = problem.reason or problem.code
-            visit.level = logging.ERROR if problem.status >= 500 else logging.WARNING
+            problem = visit.went_wrong(error)
             response = problem_response(problem, correlation_id=visit.correlation_id)
         except BaseException:
             visit.reason = "cancelled"
@@ -177,10 +183,9 @@ class Front:
         for finish in self._finishes:
             finish(request, response)
         if isinstance(response, StreamingResponse):
+            content = cast("AsyncGenerator[bytes]", response.body_iterator)
             leave = partial(self._leave, visit, status_code=response.status_code)
-            response.body_iterator = _Followed(
-                cast("AsyncGenerator[bytes]", response.body_iterator), part.root, leave
-            )
+            response.body_iterator = _Followed(content, visit, leave)
             make_current(None)
         else:
             self._leave(visit, status_code=response.status_code)
@@ -228,9 +233,9 @@ class _Followed:
     An object, not a generator: that one, closed before its first step, would do nothing at all.
     """
 
-    def __init__(self, content: AsyncGenerator[bytes], span: Span, leave: Callable[..., None]) -> None:
+    def __init__(self, content: AsyncGenerator[bytes], visit: _Visit, leave: Callable[..., None]) -> None:
         self._content = content
-        self._span = span
+        self._visit = visit
         self._leave = leave
         self._sent_bytes = 0
 
@@ -238,18 +243,21 @@ class _Followed:
         return self
 
     async def __anext__(self) -> bytes:
-        make_current(self._span)
+        make_current(self._visit.part.root)
         try:
             chunk = await anext(self._content)
         except StopAsyncIteration:
             await self.aclose()
+            raise
+        except Exception as error:
+            self._visit.went_wrong(error)  # too late for an answer; the client sees the content break off
             raise
         self._sent_bytes += len(chunk)
         return chunk
 
     async def aclose(self) -> None:
         """Let go of the content, and of the request."""
-        make_current(self._span)
+        make_current(self._visit.part.root)
         try:
             await self._content.aclose()
         finally:

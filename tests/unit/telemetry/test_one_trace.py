@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 
 from shared.adapters.memory import MemorySender, MemoryUrlSigner
 from shared.adapters.memory_telemetry import MemoryTelemetry
-from shared.errors import DeadLetterError
+from shared.errors import DeadLetterError, UnavailableError
 from shared.notifications.channels.attempt import position_of
 from shared.ports import HttpAnswer
 from shared.telemetry.recorder import Telemetry
@@ -259,6 +259,32 @@ async def test_a_client_that_leaves_in_the_middle_is_told_of_too(taken: int) -> 
     assert closed == [True] * taken, "what was never begun has nothing to let go of"
     (event,) = sink.happenings
     assert event.fields["bytes_sent"] == taken
+
+
+async def test_content_that_breaks_off_is_a_failure_that_is_kept() -> None:
+    sink = MemoryTelemetry()
+
+    async def content() -> AsyncGenerator[bytes]:
+        yield b"x"
+        raise UnavailableError("Storage is gone.", reason="storage-gone")
+
+    async def stream(_: Any) -> StreamingResponse:
+        return StreamingResponse(content())
+
+    front = Front(cast("Any", None), telemetry=Telemetry(sink, sample_ratio=0))
+    body: Any = (await front.answer_open("docs", request(), stream)).body_iterator  # type: ignore[attr-defined]
+    async with aclosing(body):
+        assert await anext(body) == b"x"
+        with pytest.raises(UnavailableError):
+            await anext(body)
+    (root,) = sink.spans
+    assert root.failed
+    (event,) = sink.happenings
+    assert (event.level, event.fields["reason"], event.fields["bytes_sent"]) == (
+        logging.ERROR,
+        "storage-gone",
+        1,
+    )
 
 
 async def test_a_request_that_fails_is_kept_and_tells_neither_token_nor_body() -> None:
