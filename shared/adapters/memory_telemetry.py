@@ -39,7 +39,3 @@ class MemoryTelemetry:
             for measurement in export.measurements:
                 found.setdefault(measurement.metric.value, []).append(measurement.value)
         return found
-
-    def close(self, timeout_seconds: float = 0) -> bool:  # noqa: ARG002 - as its twin's
-        """Nothing is left to export."""
-        return True

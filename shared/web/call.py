@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from shared.identity.permissions import Permission
     from shared.identity.principal import Principal
     from shared.identity.token import TokenValidator
-    from shared.telemetry.spans import TracePart, Value
+    from shared.telemetry.spans import TracePart
 
 CORRELATION_HEADER = "x-correlation-id"
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -191,7 +191,7 @@ class Front:
             self._leave(visit, status_code=response.status_code)
         return response
 
-    def _leave(self, visit: _Visit, *, status_code: int | None, **more: Value) -> None:
+    def _leave(self, visit: _Visit, *, status_code: int | None, bytes_sent: int | None = None) -> None:
         """Tell of the request, and let go of it; once."""
         part, caller = visit.part, visit.caller
         if part.ended:
@@ -213,7 +213,7 @@ class Front:
             file_id=file_id,
             trace_id=part.trace_id,
             correlation_id=visit.correlation_id,
-            **more,
+            bytes_sent=bytes_sent,
         )
         self._telemetry.finish(part)
         make_current(None)
